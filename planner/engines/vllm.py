@@ -1,0 +1,197 @@
+"""Offline sampling with vLLM: one code for the CUDA package and the CPU package.
+
+The engine runs inside the calling process (`VLLM_ENABLE_V1_MULTIPROCESSING=0`), so that it dies with it and nothing is left
+writing; with `tensor_parallel > 1` vLLM starts its own workers, which end with this process too. Requests are fed as room
+comes free and yielded as they finish; nothing waits for the slowest of a batch.
+
+A seed is given to the engine and not to requests: a per-request seed crashes vLLM's CPU sampler.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from planner.engines.base import Choice, Counters, EngineError, Request
+from planner.models import resolve_model
+from planner.records import Completion, Letter, Message
+from prompts import check_special_tokens
+
+_FORCING_TAIL = "[Final Verdict]\n[["
+
+
+class VllmEngine:
+    """A vLLM engine on this process's devices.
+
+    Args:
+        model: what `planner.models.resolve_model` takes.
+        max_model_len: context in tokens; None: the model's own.
+        max_num_seqs: sequences decoded at once. The window of requests held is sized from it.
+        seed: of the engine; equal seeds give equal text only for equal batches.
+        kv_cache_gb: memory for the KV cache on a CPU, in GB; ignored on a GPU.
+        gpu_memory_utilization: share of a GPU's memory; ignored on a CPU.
+
+    Raises:
+        EngineError: vLLM is missing, the model cannot be served, or its tokenizer cannot take our verdict tag.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        max_model_len: int | None = None,
+        max_num_seqs: int = 64,
+        seed: int = 0,
+        kv_cache_gb: int = 2,
+        gpu_memory_utilization: float = 0.9,
+        tensor_parallel: int = 1,
+        enforce_eager: bool = False,
+        dtype: str = "bfloat16",
+    ) -> None:
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(kv_cache_gb))
+        # vLLM keeps a core for its front end, which here is this same process: on two cores that would halve the speed.
+        os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
+        path = resolve_model(model)
+        try:
+            from vllm import LLM
+        except ImportError as error:
+            raise EngineError(f"vLLM cannot be imported ({error}): install the extra `gpu` or `cpu`") from error
+        try:
+            self._llm = LLM(
+                path, dtype=dtype, max_model_len=max_model_len, max_num_seqs=max_num_seqs, seed=seed, enforce_eager=enforce_eager,
+                tensor_parallel_size=tensor_parallel, gpu_memory_utilization=gpu_memory_utilization, enable_prefix_caching=True,
+                disable_log_stats=True, trust_remote_code=False, load_format="safetensors", use_tqdm_on_load=False,
+            )  # fmt: skip
+        except (ValueError, OSError, RuntimeError) as error:
+            raise EngineError(f"vLLM cannot serve {model}: {str(error).strip().splitlines()[-1]}") from error
+        self._engine = self._llm.llm_engine
+        self._max_model_len = int(self._llm.model_config.max_model_len)
+        self._window = 4 * max_num_seqs
+        self._tokenizer: Any = self._llm.get_tokenizer()
+        self._id_a, self._id_b = letter_ids(self._tokenizer)
+        check_special_tokens([*self._tokenizer.all_special_tokens, *map(str, self._tokenizer.added_tokens_decoder.values())])
+        self._counters = Counters()
+
+    def sample(self, requests: Iterable[Request]) -> Iterator[tuple[str, tuple[Completion, ...]]]:
+        for key, output in self._run((r.key, self._ids(r.messages, r.prefill), self._params(r)) for r in requests):
+            yield key, tuple(self._completion(choice) for choice in output.outputs)
+
+    def choose(self, requests: Iterable[Choice]) -> Iterator[tuple[str, float, float]]:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        # Asking for the two most likely tokens instead would turn P(A) into 0 or 1 without a word. The mask makes the drawn
+        # token one of the two, so both are always among what is returned; the log-probabilities are those before the mask.
+        letters = [self._id_a, self._id_b]
+        params = SamplingParams(
+            max_tokens=1, temperature=1.0, allowed_token_ids=letters, logprob_token_ids=letters, detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )  # fmt: skip
+        for key, output in self._run((r.key, self._ids(r.messages, r.prefill), params) for r in requests):
+            found = output.outputs[0].logprobs[0]
+            yield key, found[self._id_a].logprob, found[self._id_b].logprob
+
+    def fits(self, messages: tuple[Message, ...], prefill: str, max_tokens: int) -> bool:
+        return len(self._ids(messages, prefill)) + max_tokens <= self._max_model_len
+
+    def load(self, model: str) -> None:
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": resolve_model(model)})
+        # Keys and values in the cache were computed with the old weights.
+        if not self._llm.reset_prefix_cache():
+            raise EngineError(f"cannot switch to {model} while requests are running")
+
+    @property
+    def counters(self) -> Counters:
+        return self._counters
+
+    def close(self) -> None:
+        self._engine.engine_core.shutdown()
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _ids(self, messages: tuple[Message, ...], prefill: str) -> list[int]:
+        """Token ids of a chat up to the end of the prefill. Ids, not text: a templated string would get a second BOS."""
+        chat = [{"role": m.role, "content": m.content} for m in messages]
+        ids: list[int] = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
+        return ids + self._tokenizer.encode(prefill, add_special_tokens=False) if prefill else ids
+
+    def _params(self, request: Request) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            n=request.n, temperature=request.sampling.temperature, top_p=request.sampling.top_p, top_k=request.sampling.top_k,
+            max_tokens=request.max_tokens, stop=list(request.stop), output_kind=RequestOutputKind.FINAL_ONLY,
+            logprob_token_ids=[self._id_a, self._id_b] if request.letters else None,
+        )  # fmt: skip
+
+    def _run(self, prompts: Iterable[tuple[str, list[int], Any]]) -> Iterator[tuple[str, Any]]:
+        """Feed a bounded window, yield finished requests. In the order given, so that shared prefixes meet in the cache."""
+        waiting = iter(prompts)
+        running = 0  # sequences, not requests: a request may ask for many
+        names: dict[str, tuple[str, int]] = {}
+        try:
+            while True:
+                while running < self._window:
+                    taken = next(islice(waiting, 1), None)
+                    if taken is None:
+                        break
+                    key, ids, params = taken
+                    if key in names:
+                        raise EngineError(f"two requests are called {key}")
+                    names[key] = (key, params.n)
+                    self._engine.add_request(key, {"prompt_token_ids": ids}, params)
+                    running += params.n
+                if not names:
+                    return
+                for output in self._engine.step():
+                    if output.finished:
+                        key, n = names.pop(output.request_id)
+                        running -= n
+                        generated = sum(len(choice.token_ids) for choice in output.outputs)
+                        was = self._counters
+                        self._counters = Counters(
+                            prompt=was.prompt + len(output.prompt_token_ids),
+                            cached=was.cached + (output.num_cached_tokens or 0),
+                            generated=was.generated + generated,
+                        )
+                        yield key, output
+        finally:
+            # A caller that stops early (an error, Ctrl-C) must not leave its requests in the engine for the next call.
+            if names:
+                self._engine.abort_request(list(names))
+
+    def _completion(self, choice: Any) -> Completion:
+        return Completion(
+            text=choice.text,
+            finish_reason="length" if choice.finish_reason == "length" else "stop",
+            tokens=len(choice.token_ids),
+            letters=tuple(self._letters(choice)),
+        )
+
+    def _letters(self, choice: Any) -> Iterator[Letter]:
+        for place, (token, logps) in enumerate(zip(choice.token_ids, choice.logprobs or (), strict=False)):
+            if token in (self._id_a, self._id_b):
+                offset = len(self._tokenizer.decode(choice.token_ids[:place], skip_special_tokens=True))
+                yield Letter(offset=offset, logp_a=logps[self._id_a].logprob, logp_b=logps[self._id_b].logprob)
+
+
+def letter_ids(tokenizer: Any) -> tuple[int, int]:
+    """Token ids of the bare `A` and `B` of a verdict tag.
+
+    Raises:
+        EngineError: the tokenizer joins the letter with its brackets, so that a verdict is no single token.
+    """
+    head = tokenizer.encode(_FORCING_TAIL, add_special_tokens=False)
+    found = []
+    for letter in "AB":
+        whole = tokenizer.encode(f"{_FORCING_TAIL}{letter}]]", add_special_tokens=False)
+        if whole[: len(head)] != head or tokenizer.decode([whole[len(head)]]) != letter:
+            raise EngineError(f"this tokenizer does not keep the {letter} of [[{letter}]] as a token of its own")
+        found.append(whole[len(head)])
+    return found[0], found[1]

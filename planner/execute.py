@@ -1,0 +1,157 @@
+"""From a plan and a pair to chains: executions in one order, whole chains at test time, and forced verdicts.
+
+A forced verdict (blueprint rule 2) is read where a chain ended or ran out without naming one: its text is trimmed to whole
+sentences, the closing tags are appended, and P(A) is read against P(B) at the letter of the verdict. `ask_forced` only
+reads; whether the verdict is drawn (training) or taken at its maximum (test), and whether the position's bias is subtracted
+first, is decided by `forced_chain` and `position_bias`, which need no engine and give the same answer on any machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from planner.engines.base import Choice, Engine, Request, Sampling
+from planner.records import ORDERS, Chain, Order, Pair, Plan, Record, digest
+from planner.styles.evalplanner import EvalPlannerStyle, Prompt
+from planner.verdict import names_something, p_a_from_logps, trim_to_sentence
+from prompts import CHAIN_TAGS
+
+
+class ExecutionInput(NamedTuple):
+    """One prompt to draw chains from."""
+
+    key: str
+    prompt: Prompt
+    pair: Pair
+    """As it stands; `prompt` shows it in `order`."""
+    order: Order
+    plan: Plan | None
+    by_judge: bool
+    """True under the judge prompt, whose answer is a whole chain; False under the execution prompt."""
+
+
+class ForcedVerdict(Record):
+    """What was read at the verdict of a chain that named none. Natural logs."""
+
+    chain_id: str
+    execution: str
+    """The trimmed text that the verdict was read after."""
+    logp_a: Annotated[float, Field(le=0)]
+    logp_b: Annotated[float, Field(le=0)]
+
+    @property
+    def log_odds(self) -> float:
+        """log P(A) - log P(B)."""
+        return self.logp_a - self.logp_b
+
+
+def execution_inputs(style: EvalPlannerStyle, pair: Pair, order: Order, plans: Iterable[Plan | None]) -> Iterator[ExecutionInput]:
+    """First-iteration inputs of one pair in one order: its execution prompt with each plan."""
+    for plan in plans:
+        prompt = style.execution_prompt(pair.shown(order), plan.text if plan else None)
+        yield ExecutionInput(_key(pair, order, plan), prompt, pair, order, plan, by_judge=False)
+
+
+def continuation_inputs(
+    style: EvalPlannerStyle, pair: Pair, order: Order, plans: Iterable[Plan | None]
+) -> Iterator[ExecutionInput]:
+    """Later inputs: the judge goes on from its own plan under its own prompt, so what is sampled is exactly on-policy."""
+    for plan in plans:
+        prompt = style.judge_execution_prompt(pair.shown(order), plan.text if plan else None)
+        yield ExecutionInput(_key(pair, order, plan), prompt, pair, order, plan, by_judge=True)
+
+
+def judge_inputs(style: EvalPlannerStyle, pairs: Iterable[Pair], orders: Iterable[Order] = ORDERS) -> Iterator[ExecutionInput]:
+    """Test-time inputs: the whole chain in one generation (paper, section 2.4)."""
+    orders = tuple(orders)
+    for pair in pairs:
+        for order in orders:
+            yield ExecutionInput(_key(pair, order, None), style.judge_prompt(pair.shown(order)), pair, order, None, by_judge=True)
+
+
+def execute(
+    engine: Engine, style: EvalPlannerStyle, inputs: Iterable[ExecutionInput], *, n: int, max_tokens: int, sampling: Sampling
+) -> Iterator[tuple[str, list[Chain]]]:
+    """Draw `n` chains for each input; yields (input key, chains) as they finish. Nothing is forced here."""
+    held: dict[str, ExecutionInput] = {}
+
+    def requests() -> Iterator[Request]:
+        for item in inputs:
+            held[item.key] = item
+            prompt = item.prompt
+            yield Request(item.key, prompt.messages, prompt.prefill, n, max_tokens, prompt.stop, sampling, letters=True)
+
+    for key, completions in engine.sample(requests()):
+        item = held.pop(key)
+        chains = []
+        for sample, completion in enumerate(completions):
+            text = item.prompt.prefill + completion.text
+            if item.by_judge:
+                parts = style.read_chain(text, completion.finish_reason)
+            else:
+                parts = style.read_execution(item.prompt.prefill, completion)
+            # A prefill is ours and holds no verdict, so the first one named stands in the completion.
+            chain = style.make_chain(
+                parts, completion.text, completion.letters, pair=item.pair, order=item.order, plan=item.plan, sample=sample,
+                completion=completion,
+            )  # fmt: skip
+            chains.append(chain)
+        yield key, chains
+
+
+def needs_forcing(chain: Chain) -> bool:
+    """Whether a chain named no verdict. One that named something unreadable or contradicts itself is left as it is."""
+    return chain.verdict == "none" and not names_something(chain.completion.text)
+
+
+def ask_forced(engine: Engine, style: EvalPlannerStyle, inputs: Iterable[tuple[ExecutionInput, Chain]]) -> Iterator[ForcedVerdict]:
+    """Read P(A) and P(B) at the verdict of each chain; yields as they finish. Chains whose text no longer fits are left out."""
+    held: dict[str, tuple[str, str]] = {}
+
+    def requests() -> Iterator[Choice]:
+        for item, chain in inputs:
+            execution = chain.execution
+            for tag in CHAIN_TAGS:
+                execution = execution.replace(tag, "")
+            # A text that came to its own end is whole as it is; only one that ran out has a torn tail.
+            execution = trim_to_sentence(execution) if chain.cut_off else execution.strip()
+            prefill = style.forcing_text(chain.plan if item.by_judge else None, execution)
+            held[chain.id] = (chain.id, execution)
+            if engine.fits(item.prompt.messages, prefill, 1):
+                yield Choice(chain.id, item.prompt.messages, prefill)
+
+    for key, logp_a, logp_b in engine.choose(requests()):
+        chain_id, execution = held.pop(key)
+        yield ForcedVerdict(chain_id=chain_id, execution=execution, logp_a=min(logp_a, 0.0), logp_b=min(logp_b, 0.0))
+
+
+def position_bias(forced: Iterable[ForcedVerdict]) -> float:
+    """Mean log-odds of A over a balanced batch: how far a judge leans to a position whatever it reads (contextual calibration)."""
+    odds = [one.log_odds for one in forced]
+    return math.fsum(odds) / len(odds) if odds else 0.0
+
+
+def forced_chain(chain: Chain, forced: ForcedVerdict, *, bias: float = 0.0, draw: float | None = None) -> Chain:
+    """The chain with its verdict filled in and marked.
+
+    Args:
+        bias: log-odds to subtract, from `position_bias`.
+        draw: a uniform number in [0, 1): the verdict is drawn with probability P(A). None: the likelier of the two.
+    """
+    p_a = p_a_from_logps(forced.logp_a - bias, forced.logp_b)
+    return chain.model_copy(
+        update={
+            "execution": forced.execution,
+            "verdict": "A" if (p_a > draw if draw is not None else p_a >= 0.5) else "B",
+            "p_a": p_a,
+            "forced": True,
+        }
+    )
+
+
+def _key(pair: Pair, order: Order, plan: Plan | None) -> str:
+    return digest(pair.id, order, plan.id if plan else "")

@@ -1,0 +1,164 @@
+"""The judge that every outside user imports: an engine, a style, and a rule for the two orders.
+
+    from planner.judge import Judge
+    judge = Judge.from_pretrained("runs/demo/M2_DPO")
+    judge.compare("Name a river in French.", "La Loire.", "The Loire.")
+
+A checkpoint of ours carries `judge.json`, which says how it was trained to be asked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from planner.engines.base import GREEDY, Engine, EngineError, Sampling
+from planner.execute import ExecutionInput, ask_forced, execute, forced_chain, judge_inputs, needs_forcing
+from planner.models import ModelError
+from planner.records import ORDERS, Chain, Judgment, Order, OrderJudgment, Pair, Record, Verdict, flip
+from planner.styles.evalplanner import EvalPlannerStyle
+
+OrderRule = Literal["mean", "agree", "first"]
+"""`mean`: both orders, the larger mean probability wins. `agree`: both orders, no verdict unless they name the same response.
+`first`: the pair is asked once, as it stands."""
+
+Watch = Callable[[Iterator[tuple[str, list[Chain]]], int], Iterable[tuple[str, list[Chain]]]]
+"""Wraps what comes out of an engine, e.g. in a progress bar, given how much will come."""
+
+CARD = "judge.json"
+
+
+class JudgeCard(Record):
+    """How a checkpoint wants to be asked; `judge.json` in its folder."""
+
+    style: EvalPlannerStyle
+    max_tokens: int
+
+
+class Judge:
+    """Compares two responses to an instruction.
+
+    Args:
+        engine: any engine; the judge does not close it.
+        max_tokens: of one chain (the paper's inference limit: 2048).
+        rule: what two orders make together.
+        force: read a verdict from the probabilities where the text names none, and mark it. Off: such a chain has none.
+        sampling: greedy unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        style: EvalPlannerStyle,
+        *,
+        max_tokens: int = 2048,
+        rule: OrderRule = "mean",
+        force: bool = False,
+        sampling: Sampling = GREEDY,
+    ) -> None:
+        self.engine, self.style, self.max_tokens = engine, style, max_tokens
+        self.rule, self.force, self.sampling = rule, force, sampling
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, *, rule: OrderRule = "mean", force: bool = False, **engine: Any) -> Judge:
+        """Open a checkpoint that `selftrain` made, with a vLLM engine of its own.
+
+        Args:
+            engine: passed to `planner.engines.vllm.VllmEngine`.
+
+        Raises:
+            ModelError: no such folder, or one without a readable `judge.json`.
+        """
+        card = read_card(path)
+        from planner.engines.vllm import VllmEngine
+
+        engine.setdefault("enforce_eager", True)
+        return cls(VllmEngine(str(path), **engine), card.style, max_tokens=card.max_tokens, rule=rule, force=force)
+
+    def compare(self, instruction: str, response_a: str, response_b: str) -> Judgment:
+        """Judge one pair. Many at once are much faster through `compare_many`."""
+        (judgment,) = self.compare_many([Pair(instruction=instruction, response_a=response_a, response_b=response_b)])
+        return judgment
+
+    def compare_many(self, pairs: Iterable[Pair]) -> Iterator[Judgment]:
+        """Judge pairs; the judgments come in the pairs' order, when all are done.
+
+        Raises:
+            EngineError: a pair that does not fit the model's context together with `max_tokens` of answer.
+        """
+        pairs = list(pairs)
+        orders: tuple[Order, ...] = ORDERS if self.rule != "first" else ("ab",)
+        unique = {pair.id: pair for pair in pairs}
+        inputs = list(judge_inputs(self.style, unique.values(), orders))
+        for item in inputs:
+            if not self.engine.fits(item.prompt.messages, item.prompt.prefill, self.max_tokens):
+                raise EngineError(
+                    f"the pair with instruction {item.pair.instruction[:60]!r} and {self.max_tokens} tokens of answer do not "
+                    "fit the model's context: shorten it, lower max_tokens, or raise max_model_len"
+                )
+        chains = self.chains(inputs)
+        for pair in pairs:
+            yield merge([chains[pair.id, order] for order in orders], self.rule)
+
+    def chains(self, inputs: Iterable[ExecutionInput], watch: Watch | None = None) -> dict[tuple[str, Order], Chain]:
+        """One chain an input, by (pair id, order), forced where asked for and needed. `watch` may show progress."""
+        by_key = {item.key: item for item in inputs}
+        made = execute(self.engine, self.style, by_key.values(), n=1, max_tokens=self.max_tokens, sampling=self.sampling)
+        chains = {key: found[0] for key, found in (watch(made, len(by_key)) if watch else made)}
+        if self.force:
+            silent = {chain.id: (by_key[key], chain) for key, chain in chains.items() if needs_forcing(chain)}
+            for forced in ask_forced(self.engine, self.style, silent.values()):
+                item, chain = silent[forced.chain_id]
+                chains[item.key] = forced_chain(chain, forced)
+        return {(by_key[key].pair.id, by_key[key].order): chain for key, chain in chains.items()}
+
+
+def read_card(path: str | Path) -> JudgeCard:
+    """Read a checkpoint's `judge.json`.
+
+    Raises:
+        ModelError: it is missing or unreadable.
+    """
+    file = Path(path) / CARD
+    if not file.is_file():
+        raise ModelError(
+            f"{path} holds no {CARD}, so it is no judge made by selftrain; give the style yourself: Judge(engine, style)"
+        )
+    try:
+        return JudgeCard.model_validate_json(file.read_text())
+    except ValueError as error:
+        raise ModelError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def write_card(path: str | Path, card: JudgeCard) -> None:
+    (Path(path) / CARD).write_text(json.dumps(card.model_dump(), indent=2) + "\n")
+
+
+def merge(chains: list[Chain], rule: OrderRule) -> Judgment:
+    """Merge a pair's chains, one an order, into one judgment in the naming of the pair as it stands."""
+    orders = tuple(_in_pair_naming(chain) for chain in chains)
+    verdicts = {one.verdict for one in orders}
+    named = [one.p_a for one in orders if one.p_a is not None and one.verdict != "none"]
+    p_a = sum(named) / len(named) if len(named) == len(orders) else None
+    consistent = len(verdicts) == 1 and "none" not in verdicts
+    verdict: Verdict = next(iter(verdicts)) if consistent else "none"
+    if rule == "mean" and not consistent and p_a is not None and p_a != 0.5:
+        verdict = "A" if p_a > 0.5 else "B"
+    first = orders[0]
+    return Judgment(verdict=verdict, p_a=p_a, plan=first.plan, execution=first.execution, consistent=consistent, orders=orders)
+
+
+def _in_pair_naming(chain: Chain) -> OrderJudgment:
+    swapped = chain.order == "ba"
+    return OrderJudgment(
+        order=chain.order,
+        verdict=flip(chain.verdict) if swapped else chain.verdict,
+        p_a=chain.p_a if chain.p_a is None or not swapped else 1 - chain.p_a,
+        plan=chain.plan,
+        execution=chain.execution,
+        forced=chain.forced,
+        cut_off=chain.cut_off,
+        tokens=chain.completion.tokens,
+    )

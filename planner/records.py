@@ -1,0 +1,206 @@
+"""What travels through the house: frozen, typed records, on disk as they are in memory.
+
+A type says what may be seen. `Pair` has no label, and every function of `planner` takes a `Pair`, so no prompt can leak
+one. The label lives in `LabeledPair` and meets a chain once, in `rewards/outcome.py`.
+
+Imports neither torch nor vLLM, so that a laptop can read any run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Side = Literal["A", "B"]
+Label = Literal["A", "B", "tie"]
+Verdict = Literal["A", "B", "tie", "none"]
+"""What a judge said, in the naming of the prompt it read. `none`: nothing that can be read as a verdict."""
+Order = Literal["ab", "ba"]
+"""`ab`: the pair as it stands. `ba`: `response_b` was shown as Assistant A's answer."""
+Outcome = Literal["right", "wrong", "no_verdict", "cut_off"]
+FinishReason = Literal["stop", "length"]
+
+ORDERS: tuple[Order, Order] = ("ab", "ba")
+_FLIP: dict[Verdict, Verdict] = {"A": "B", "B": "A", "tie": "tie", "none": "none"}
+
+
+class Record(BaseModel):
+    """Base of all records and configs: immutable, and a field nobody knows is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+def digest(*parts: str) -> str:
+    """A 16-hex-digit name for content; the same on every machine, unlike `hash()`."""
+    # Lengths are hashed as well, so that ("ab", "c") and ("a", "bc") differ.
+    framed = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(framed.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def flip(verdict: Verdict) -> Verdict:
+    """The same opinion, said of the swapped pair. Its own inverse."""
+    return _FLIP[verdict]
+
+
+class Pair(Record):
+    """All that a judge may see: one instruction and two responses."""
+
+    instruction: str
+    response_a: str
+    response_b: str
+
+    @cached_property
+    def id(self) -> str:
+        """Content hash of the pair; a pair and its swap have different ids."""
+        return digest(self.instruction, self.response_a, self.response_b)
+
+    @cached_property
+    def instruction_id(self) -> str:
+        """Content hash of the instruction alone: what plans that saw no response belong to."""
+        return digest(self.instruction)
+
+    def swapped(self) -> Pair:
+        """The pair with its responses exchanged. Swapping twice is a no-op."""
+        return Pair(instruction=self.instruction, response_a=self.response_b, response_b=self.response_a)
+
+    def shown(self, order: Order) -> Pair:
+        """The pair as a prompt in `order` shows it."""
+        return self if order == "ab" else self.swapped()
+
+
+class LabeledPair(Record):
+    """A pair and the answer. Only `selftrain/pairs`, `rewards` and `eval` ever hold one."""
+
+    pair: Pair
+    better: Label
+    source: str
+    """Where it came from: `builtin`, `jsonl`, a benchmark's name."""
+    kind: str
+    """Category for break-downs, e.g. `keyword` or `gsm8k`."""
+    group: str = ""
+    """Pairs that share a prompt or base text share a group; intervals are clustered by it. Empty: the pair itself."""
+    notes: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def cluster(self) -> str:
+        return self.group or self.pair.id
+
+    def gold(self, order: Order) -> Label:
+        """The right verdict for a prompt that shows the pair in `order`."""
+        gold: Any = self.better if order == "ab" else flip(self.better)
+        return gold  # type: ignore[no-any-return]
+
+
+class Letter(Record):
+    """A place in a completion where the model wrote the bare token `A` or `B`."""
+
+    offset: int
+    """Character offset of the letter in `Completion.text`."""
+    logp_a: float
+    logp_b: float
+    """Natural-log probabilities of the tokens `A` and `B` at that place, under the unmasked, temperature-1 distribution."""
+
+
+class Completion(Record):
+    """One sampled continuation, without the prefix it continued."""
+
+    text: str
+    finish_reason: FinishReason
+    tokens: Annotated[int, Field(ge=0)]
+    letters: tuple[Letter, ...] = ()
+    """Filled only where the request asked for them (`Request.letters`)."""
+
+
+class Plan(Record):
+    """An evaluation plan.
+
+    Plans of the first iteration saw the instruction alone: `pair_id` and `order` are None. A trained judge's plans were
+    written with the pair in view and know which, and in which order.
+    """
+
+    instruction_id: str
+    pair_id: str | None
+    order: Order | None
+    sample: Annotated[int, Field(ge=0)]
+    """Index of the draw; part of the identity, or equal draws would collapse."""
+    completion: Completion
+    text: str | None
+    """The plan itself, tags removed; None where the completion was cut off before its end tag."""
+
+    @cached_property
+    def id(self) -> str:
+        return digest(self.instruction_id, self.pair_id or "", self.order or "", str(self.sample), self.completion.text)
+
+
+class Chain(Record):
+    """One plan executed once: the whole thought of a judge on a pair in one order."""
+
+    pair_id: str
+    order: Order
+    plan_id: str
+    plan: str | None
+    """Text of the plan followed; None in a plan-less arm."""
+    sample: Annotated[int, Field(ge=0)]
+    completion: Completion
+    execution: str
+    """Execution text: tags and final verdict removed."""
+    verdict: Verdict
+    """In the naming of the prompt, that is of `pair.shown(order)`."""
+    p_a: Annotated[float, Field(ge=0, le=1)] | None
+    """P(A) / (P(A) + P(B)) where the verdict was first named; None where the engine gave no probabilities."""
+    forced: bool = False
+    """True where the verdict was read from the probabilities after closing tags that we appended."""
+    cut_off: bool = False
+    """True where the text ran out of tokens before its closing verdict."""
+    disagrees: bool = False
+    """True where the execution named one verdict and `[Final Verdict]` another; such a chain
+    has `verdict = "none"` and never trains."""
+
+    @property
+    def id(self) -> str:
+        return digest(self.pair_id, self.order, self.plan_id, str(self.sample))
+
+
+class JudgedChain(Record):
+    """A chain and what it is worth: the one place where a label meets a judge's text."""
+
+    chain: Chain
+    outcome: Outcome
+    gold: Label
+
+
+class OrderJudgment(Record):
+    """What the judge said of a pair in one order; `verdict` and `p_a` are in the naming of the *unswapped* pair."""
+
+    order: Order
+    verdict: Verdict
+    p_a: float | None
+    plan: str | None
+    execution: str
+    forced: bool
+    cut_off: bool
+    tokens: int
+
+
+class Judgment(Record):
+    """A judge's answer on a pair, both orders merged by the judge's rule."""
+
+    verdict: Verdict
+    p_a: float | None
+    """Mean over the orders of P(`response_a` is better)."""
+    plan: str | None
+    """Plan and execution of the first order; those of every order are in `orders`."""
+    execution: str
+    consistent: bool
+    """True where both orders named the same response."""
+    orders: tuple[OrderJudgment, ...]

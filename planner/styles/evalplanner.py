@@ -1,0 +1,177 @@
+"""How an EvalPlanner judge is asked, and how its answer is read.
+
+Three prompts (`prompts/<set>/`): `plan` sees the instruction alone; `execution` sees the pair and a plan; `judge` is the one
+prompt of SFT, DPO and test, and never asks for a plan: planning is learnt into the weights. The answer to it is a chain:
+
+    [Start of Evaluation Plan]
+    …
+    [End of Evaluation Plan]
+    [Start of Plan Execution]
+    …
+    [End of Plan Execution]
+    [Final Verdict]
+    [[A]]
+
+Paper, Figure 1 and section 2; the training target is assembled here from its parts, and read back by `read_chain`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+from planner.records import Chain, Completion, Label, Letter, Message, Order, Pair, Plan, Record, Verdict
+from planner.verdict import p_a_first_named, read_verdict
+from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, ONE_LINE, PLAN_END, PLAN_START, PromptName, PromptSet, render
+
+PlanKind = Literal["unconstrained", "criteria", "questions", "none"]
+_PLAN_PROMPT: dict[PlanKind, PromptName] = {"unconstrained": "plan", "criteria": "plan-criteria", "questions": "plan-questions"}
+_CLOSED = re.compile(rf"{re.escape(EXECUTION_END)}|{re.escape(FINAL_VERDICT)}")
+
+
+class Prompt(NamedTuple):
+    """A rendered prompt and where its answer stops."""
+
+    messages: tuple[Message, ...]
+    prefill: str
+    stop: tuple[str, ...]
+
+
+class ChainParts(NamedTuple):
+    """What a chain's text says. `execution` has neither tags nor final verdict."""
+
+    plan: str | None
+    execution: str
+    verdict: Verdict
+    closed: bool
+    """Whether the closing verdict was reached."""
+    disagrees: bool
+
+
+class EvalPlannerStyle(Record):
+    """Asks with one prompt set and one kind of plan; `plan_kind = "none"` is the plan-less control arm."""
+
+    prompt_set: PromptSet = "paper"
+    plan_kind: PlanKind = "unconstrained"
+
+    @property
+    def plans(self) -> bool:
+        """Whether this judge plans at all."""
+        return self.plan_kind != "none"
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def plan_prompt(self, instruction: str) -> Prompt:
+        """Ask for a plan from the instruction alone (paper, Figure 3)."""
+        stop = ("\n", PLAN_END) if self.prompt_set in ONE_LINE else (PLAN_END,)
+        return self._prompt(_PLAN_PROMPT[self.plan_kind], stop, instruction=instruction)
+
+    def execution_prompt(self, pair: Pair, plan: str | None) -> Prompt:
+        """Ask to execute a plan on a pair (paper, Figure 4). The pair comes first, so all plans of a pair share its prefix."""
+        fields = {"instruction": pair.instruction, "response_a": pair.response_a, "response_b": pair.response_b}
+        stop = ("\n", EXECUTION_END) if self.prompt_set in ONE_LINE else (EXECUTION_END,)
+        if plan is None:
+            return self._prompt("execution-none", stop, **fields)
+        return self._prompt("execution", stop, plan=plan, **fields)
+
+    def judge_prompt(self, pair: Pair) -> Prompt:
+        """The prompt of SFT, DPO and test (paper, Figure 5)."""
+        fields = {"instruction": pair.instruction, "response_a": pair.response_a, "response_b": pair.response_b}
+        return self._prompt("judge", (), **fields)
+
+    def judge_plan_prompt(self, pair: Pair) -> Prompt:
+        """Ask a trained judge for the plan of its chain only."""
+        return self.judge_prompt(pair)._replace(stop=(PLAN_END,))
+
+    def judge_execution_prompt(self, pair: Pair, plan: str | None) -> Prompt:
+        """Have a trained judge go on from a plan: the judge prompt, and the chain up to where the execution starts."""
+        return self.judge_prompt(pair)._replace(prefill=self._opening(plan))
+
+    def _prompt(self, name: PromptName, stop: tuple[str, ...], **fields: str) -> Prompt:
+        messages, prefill = render(self.prompt_set, name, **fields)
+        return Prompt(tuple(Message(role=role, content=text) for role, text in messages), prefill, stop)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def _opening(self, plan: str | None) -> str:
+        planned = f"{PLAN_START}\n{plan}\n{PLAN_END}\n" if plan is not None else ""
+        return f"{planned}{EXECUTION_START}\n"
+
+    def chain_text(self, plan: str | None, execution: str, verdict: Label) -> str:
+        """The training target: a chain in the structured form (recipe §1.5)."""
+        return self.forcing_text(plan, execution) + f"{verdict}]]"
+
+    def forcing_text(self, plan: str | None, execution: str) -> str:
+        """A chain up to the letter of its verdict: what a forced verdict is read after."""
+        body = f"{execution}\n" if execution else ""
+        return f"{self._opening(plan)}{body}{EXECUTION_END}\n{FINAL_VERDICT}\n[["
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def read_plan(self, prefill: str, completion: Completion) -> str | None:
+        """The plan in a completion, tags removed; None where it was cut off, or is empty (both never train).
+
+        The engine stops at the end tag and leaves it out, so a whole plan is one that ended by `stop`; a model that ended its
+        turn without the tag wrote no plan either, and that is told by the start tag alone.
+        """
+        if completion.finish_reason != "stop":
+            return None
+        text = prefill + completion.text
+        if PLAN_START not in text:
+            return None
+        body = text.rpartition(PLAN_START)[2]
+        # A chain that went on past its plan without closing it did not write one.
+        return body.strip() or None if EXECUTION_START not in body and FINAL_VERDICT not in body else None
+
+    def read_execution(self, prefill: str, completion: Completion) -> ChainParts:
+        """Read a completion of the execution prompt: its last tag is the verdict, if it came to an end."""
+        text = (prefill + completion.text).removeprefix(EXECUTION_START).lstrip("\n")
+        if completion.finish_reason != "stop":
+            return ChainParts(None, text.strip(), "none", closed=False, disagrees=False)
+        return ChainParts(None, text.strip(), read_verdict(text), closed=True, disagrees=False)
+
+    def read_chain(self, text: str, finish_reason: str = "stop") -> ChainParts:
+        """Read a whole chain (prefill and completion joined): the verdict is the last one after `[Final Verdict]`."""
+        before, final_tag, after = text.partition(FINAL_VERDICT)
+        verdict = read_verdict(after)
+        plan, execution = self._read_body(before)
+        named = read_verdict(execution)
+        disagrees = bool(final_tag) and "none" not in (named, verdict) and named != verdict
+        return ChainParts(
+            plan=plan,
+            execution=execution,
+            # A chain that says both says neither.
+            verdict="none" if disagrees else verdict,
+            closed=verdict != "none" or finish_reason == "stop",
+            disagrees=disagrees,
+        )
+
+    def _read_body(self, text: str) -> tuple[str | None, str]:
+        head, opened, body = text.partition(EXECUTION_START)
+        plan = None
+        if PLAN_START in head and PLAN_END in head:
+            plan = head.partition(PLAN_START)[2].rpartition(PLAN_END)[0].strip() or None
+        execution = _CLOSED.split(body if opened else head.rpartition(PLAN_END)[2])[0]
+        return plan, execution.strip()
+
+    # -- chains ------------------------------------------------------------------------------------------------------
+
+    def make_chain(
+        self,
+        parts: ChainParts,
+        text: str,
+        letters: tuple[Letter, ...],
+        *,
+        pair: Pair,
+        order: Order,
+        plan: Plan | None,
+        sample: int,
+        completion: Completion,
+    ) -> Chain:
+        """A `Chain` from what was read. `text` is what `letters` count their offsets in."""
+        return Chain(
+            pair_id=pair.id, order=order, plan_id=plan.id if plan else "", plan=plan.text if plan else parts.plan, sample=sample,
+            completion=completion, execution=parts.execution, verdict=parts.verdict,
+            p_a=p_a_first_named(text, letters) if parts.verdict != "none" else None,
+            cut_off=not parts.closed, disagrees=parts.disagrees,
+        )  # fmt: skip

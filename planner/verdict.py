@@ -1,0 +1,56 @@
+"""Reading verdicts: what a completion says, where it says it first, and how sure it was.
+
+The rule (blueprint rule 1): find the *last* `[[…]]` of any content, then look at what is in it; never the prompt, only the
+model's own text. What cannot be read is `none`: never a tie, never a score.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from planner.records import Letter, Verdict
+
+_TAG = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
+# `C` is the tie of the MT-Bench prompts.
+_MEANING: dict[str, Verdict] = {"A": "A", "B": "B", "C": "tie", "TIE": "tie"}
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)|\n")
+
+
+def read_verdict(text: str) -> Verdict:
+    """The verdict in the last `[[…]]` of `text`; `none` where there is no tag or it holds something else."""
+    tags = _TAG.findall(text)
+    return _MEANING.get(tags[-1].strip().upper(), "none") if tags else "none"
+
+
+def names_something(text: str) -> bool:
+    """Whether `text` holds any whole `[[…]]`, readable or not."""
+    return _TAG.search(text) is not None
+
+
+def first_verdict_at(text: str) -> int | None:
+    """Character offset of the letter in the first `[[A]]` or `[[B]]`: where the verdict is first named."""
+    for match in _TAG.finditer(text):
+        if match[1].strip().upper() in ("A", "B"):
+            return match.start(1) + len(match[1]) - len(match[1].lstrip())
+    return None
+
+
+def p_a_first_named(text: str, letters: Sequence[Letter]) -> float | None:
+    """P(A) / (P(A) + P(B)) at the first named verdict; None where the engine measured nothing there."""
+    at = first_verdict_at(text)
+    return next((p_a_from_logps(letter.logp_a, letter.logp_b) for letter in letters if letter.offset == at), None)
+
+
+def p_a_from_logps(logp_a: float, logp_b: float) -> float:
+    """Softmax over two log-probabilities. At -inf for both there is no preference to read: 0.5."""
+    if logp_a == logp_b:
+        return 0.5
+    return 1 / (1 + math.exp(min(logp_b - logp_a, 700.0)))
+
+
+def trim_to_sentence(text: str) -> str:
+    """`text` up to its last whole sentence (or line), all of it if it ends one, and "" where it holds none."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]].strip() if ends else ""

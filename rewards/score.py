@@ -1,0 +1,137 @@
+"""What a judge's chains on labelled pairs add up to.
+
+Every rate is over the judgments asked for (pairs × orders) unless it says otherwise, and an unread verdict is never right.
+Intervals are 95 % percentile bootstraps that resample clusters (pairs that share a prompt), not judgments.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from planner.records import Chain, LabeledPair, Record, flip
+from rewards.outcome import outcome
+
+Interval = tuple[float, float]
+
+
+class Score(Record):
+    """One judge on one set of pairs, both orders. Fractions, not percentages."""
+
+    n: int
+    """Pairs."""
+    accuracy: float
+    """Right judgments / judgments."""
+    accuracy_free: float
+    """The same with every forced verdict counted as not right."""
+    position_consistent: float
+    """Pairs right in both orders / pairs."""
+    no_verdict: float
+    cut_off: float
+    forced: float
+    disagrees: float
+    """Chains whose execution and final verdict differ; they are among `no_verdict`."""
+    flip: float
+    """Pairs whose two orders named different responses / pairs."""
+    first_position: float
+    """Verdicts for the response shown first / verdicts named. Without position bias: one half, as labels are balanced by order."""
+    tokens: float
+    """Generated tokens a judgment, mean."""
+    ci95: dict[str, Interval]
+    kinds: dict[str, dict[str, float]]
+    """By kind of pair: n, accuracy, position_consistent."""
+
+
+def score(items: Iterable[tuple[LabeledPair, dict[str, Chain]]], *, seed: int = 0) -> Score:
+    """Score a judge from (labelled pair, its chains by order).
+
+    Raises:
+        ValueError: no pairs at all, or a pair without both orders.
+    """
+    rows: list[dict[str, Any]] = []
+    for labeled, chains in items:
+        if chains.keys() != {"ab", "ba"}:
+            raise ValueError(f"pair {labeled.pair.id} was judged in {sorted(chains) or 'no order'}, not in both orders")
+        rows.append(_row(labeled, chains))
+    if not rows:
+        raise ValueError("there are no pairs to score")
+
+    def total(name: str) -> float:
+        return float(sum(row[name] for row in rows))
+
+    n, judgments = len(rows), 2 * len(rows)
+    named = total("named")
+    kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        kinds[row["kind"]].append(row)
+    return Score(
+        n=n,
+        accuracy=total("right") / judgments,
+        accuracy_free=total("right_free") / judgments,
+        position_consistent=total("both") / n,
+        no_verdict=total("no_verdict") / judgments,
+        cut_off=total("cut_off") / judgments,
+        forced=total("forced") / judgments,
+        disagrees=total("disagrees") / judgments,
+        flip=total("flip") / n,
+        first_position=total("first") / named if named else 0.0,
+        tokens=total("tokens") / judgments,
+        ci95={
+            "accuracy": interval(rows, "right", per=2, seed=seed),
+            "accuracy_free": interval(rows, "right_free", per=2, seed=seed),
+            "position_consistent": interval(rows, "both", per=1, seed=seed),
+        },
+        kinds={
+            kind: {
+                "n": len(found),
+                "accuracy": sum(r["right"] for r in found) / (2 * len(found)),
+                "position_consistent": sum(r["both"] for r in found) / len(found),
+            }
+            for kind, found in sorted(kinds.items())
+        },
+    )
+
+
+def _row(labeled: LabeledPair, chains: dict[str, Chain]) -> dict[str, Any]:
+    outcomes = [outcome(chain, labeled.gold(chain.order)) for chain in chains.values()]
+    verdicts = {chain.verdict if chain.order == "ab" else flip(chain.verdict) for chain in chains.values()}
+    right = [found == "right" for found in outcomes]
+    all_chains = list(chains.values())
+    return {
+        "kind": labeled.kind,
+        "cluster": labeled.cluster,
+        "right": sum(right),
+        "right_free": sum(ok and not chain.forced for ok, chain in zip(right, all_chains, strict=True)),
+        "both": int(all(right)),
+        "no_verdict": outcomes.count("no_verdict"),
+        "cut_off": outcomes.count("cut_off"),
+        "forced": sum(chain.forced for chain in all_chains),
+        "disagrees": sum(chain.disagrees for chain in all_chains),
+        "flip": int(len(verdicts) == 2 and "none" not in verdicts),
+        "first": sum(chain.verdict == "A" for chain in all_chains),
+        "named": sum(chain.verdict in ("A", "B") for chain in all_chains),
+        "tokens": sum(chain.completion.tokens for chain in all_chains),
+    }
+
+
+def interval(rows: list[dict[str, Any]], name: str, *, per: int, seed: int = 0) -> Interval:
+    """95 % interval of a rate, resampling clusters. `per`: judgments a pair that the count is over."""
+    hits: dict[str, float] = defaultdict(float)
+    sizes: dict[str, int] = defaultdict(int)
+    for row in rows:
+        hits[row["cluster"]] += row[name]
+        sizes[row["cluster"]] += per
+    x = np.array([hits[c] for c in sizes])  # (clusters,)
+    m = np.array([sizes[c] for c in sizes])  # (clusters,)
+    if len(x) < 2:
+        return (0.0, 1.0)
+
+    def rate(x: Any, m: Any, axis: int = -1) -> Any:
+        return x.sum(axis=axis) / m.sum(axis=axis)
+
+    result = bootstrap((x, m), rate, paired=True, vectorized=True, n_resamples=2000, method="percentile", rng=seed, batch=200)
+    return (float(result.confidence_interval.low), float(result.confidence_interval.high))

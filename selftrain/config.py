@@ -1,0 +1,289 @@
+"""One run = one TOML file plus `key=value` overrides in TOML syntax; the resolved config is saved before the first token.
+
+    accelerate launch selftrain/run.py configs/demo.toml seed=3 sampling.temperature=1.0
+
+Defaults are the paper's (arXiv 2501.18099, section 3.1 and Table 10) where it gives a value; where it is silent the field says
+so and names the choice. Imports neither torch nor vLLM.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, ValidationError, model_validator
+
+from planner.models import EMBEDDED
+from planner.records import Record
+from planner.styles.evalplanner import EvalPlannerStyle, PlanKind
+from prompts import PromptSet
+from selftrain.errors import UserError
+
+Method = Literal["sft", "dpo"]
+Split = Literal["known", "wording", "unseen"]
+Pairing = Literal["same_plan", "cross_plan", "mixed"]
+Control = Literal["shuffled_labels", "verdict_only"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class PairsConfig(Record):
+    """Where labelled pairs come from, and how many are held out. Training never sees a held-out instruction."""
+
+    source: Literal["builtin", "jsonl", "gsm8k_solutions"] = "builtin"
+    path: str | None = None
+    """The file, for sources that read one."""
+    kinds: tuple[str, ...] = ()
+    """`builtin`: the kinds to train on; empty: all."""
+    columns: dict[Literal["instruction", "chosen", "rejected"], str] = Field(default_factory=dict)
+    """`jsonl`: names of the columns where they differ from `instruction`, `chosen`, `rejected`."""
+    validation: PositiveInt = 300
+    """Pairs that checkpoints are selected on (paper: 300; whether carved out of the training pairs it does not say; here apart)."""
+    held_out: dict[Split, PositiveInt] = Field(default_factory=lambda: {"known": 200})
+    """Pairs that every checkpoint is measured on. `wording` and `unseen` exist for `builtin` only."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PairsConfig:
+        if self.source == "builtin" and self.path is not None:
+            raise ValueError('pairs.path is for sources that read a file; "builtin" reads none')
+        if self.source != "builtin" and self.path is None:
+            raise ValueError(f'pairs.source = "{self.source}" needs pairs.path, e.g. pairs.path=\'"FILE.jsonl"\'')
+        if self.source != "builtin" and (set(self.held_out) - {"known"} or self.kinds):
+            raise ValueError(f'pairs.source = "{self.source}" has only the split "known" and no kinds')
+        if self.columns and self.source != "jsonl":
+            raise ValueError('pairs.columns is for pairs.source = "jsonl"')
+        return self
+
+
+class SamplingConfig(Record):
+    """How chains are drawn (paper, section 3.1: 5 plans, 8 executions per plan, temperature 0.8, top-p 0.95)."""
+
+    plans: PositiveInt = 5
+    executions: Annotated[int, Field(ge=2, multiple_of=2)] = 8
+    """Per plan, over both orders: half in each."""
+    temperature: Annotated[float, Field(ge=0)] = 0.8
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    top_k: Count = 0
+    plan_tokens: PositiveInt = 2048
+    execution_tokens: PositiveInt = 2048
+    """Of the execution alone; a judge's own chain gets its closing tags on top. The paper is silent."""
+    reuse_plans: bool = False
+    """Later iterations: execute a plan in both orders, though it was written with one in view (the paper does not say)."""
+    force_verdict: bool = False
+    """Read a verdict from the probabilities where an execution names none."""
+    calibrate_forced: bool = True
+    """Subtract the batch's mean log-odds before a forced verdict is drawn, or the position decides most of them."""
+
+
+class RowsConfig(Record):
+    """Which chains train."""
+
+    pairing: Pairing = "same_plan"
+    """Paper, section 2.2: same plan, same order. It gives plan tokens no direct DPO gradient; `cross_plan` does."""
+    max_pairs_per_order: PositiveInt = 8
+    """DPO rows kept per pair and order (the paper has no cap)."""
+    train_forced: bool = False
+    """Let chains with a forced verdict train (small-model recipes)."""
+    max_unparsed_share: Fraction = 0.25
+    """At most this share of DPO rows may have a rejected side without a verdict, or DPO learns the form and little else."""
+
+
+class TrainConfig(Record):
+    """Optimisation, for both methods (paper, Table 10)."""
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    epochs: Annotated[float, Field(gt=0)] = 2.0
+    max_steps: PositiveInt | None = 1000
+    batch_size: PositiveInt = 32
+    """Rows an optimiser step over all processes (the paper does not say)."""
+    micro_batch_size: PositiveInt = 1
+    """Rows a forward pass on one device."""
+    warmup_steps: Count = 0
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    """The paper does not say."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_length: PositiveInt = 4096
+    """Longer rows are dropped and counted; nothing is truncated."""
+    save_every: PositiveInt = 100
+    """Optimiser steps between candidates for selection."""
+    gradient_checkpointing: bool = True
+
+
+class SftConfig(TrainConfig):
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
+    warmup_steps: Count = 100
+    start: Literal["current", "seed"] = "current"
+    """What a later iteration's SFT starts from."""
+
+
+class DpoConfig(TrainConfig):
+    learning_rate: Annotated[float, Field(gt=0)] = 5.5e-8
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """Not in the paper; the value of its closest relative's released recipe, as is the next."""
+    sft_weight: Annotated[float, Field(ge=0)] = 1.5
+    """Weight of the chosen side's per-token negative log-likelihood beside the DPO loss; 0: DPO alone."""
+    loss: Literal["sigmoid", "ipo", "hinge", "robust", "sigmoid_norm"] = "sigmoid"
+
+
+class Iteration(Record):
+    """Fresh pairs, then one or both trainings on the chains drawn from them. Checkpoints are M<k>_SFT and M<k>_DPO."""
+
+    pairs: PositiveInt
+    train: tuple[Method, ...] = ("dpo",)
+    resample_before_dpo: bool = False
+    """Draw DPO's chains anew from the SFT model. The paper uses the seed's chains for both; small models need it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Iteration:
+        if self.train not in (("sft",), ("dpo",), ("sft", "dpo")):
+            raise ValueError('train is ["sft"], ["dpo"] or ["sft", "dpo"]')
+        if self.resample_before_dpo and self.train != ("sft", "dpo"):
+            raise ValueError('resample_before_dpo needs train = ["sft", "dpo"]; otherwise chains are fresh anyway')
+        return self
+
+
+class EngineConfig(Record):
+    """What samples. Speed and memory only: changing it does not change the recipe, except its kind."""
+
+    kind: Literal["vllm", "server", "scripted"] = "vllm"
+    url: str | None = None
+    """`server`: base URL of an OpenAI-compatible API, e.g. http://127.0.0.1:8000/v1."""
+    max_model_len: PositiveInt | None = None
+    max_num_seqs: PositiveInt = 256
+    tensor_parallel: PositiveInt = 1
+    gpu_memory_utilization: Fraction = 0.9
+    kv_cache_gb: PositiveInt = 4
+    enforce_eager: bool = False
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EngineConfig:
+        if (self.kind == "server") != (self.url is not None):
+            raise ValueError('engine.url belongs to engine.kind = "server", and it needs one')
+        return self
+
+
+class Config(Record):
+    """A whole run."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    out: str = "runs"
+    seed: Count = 2
+    model: str = EMBEDDED
+    """`embedded`, a local folder, or a hub id."""
+    processes: PositiveInt = 1
+    """Training processes; the launched size must be this one."""
+    prompts: PromptSet = "paper"
+    plan_kind: PlanKind = "unconstrained"
+    judge_tokens: PositiveInt = 2048
+    """Of a whole chain at test time (paper: 2048)."""
+    pairs: PairsConfig = PairsConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    rows: RowsConfig = RowsConfig()
+    sft: SftConfig = SftConfig()
+    dpo: DpoConfig = DpoConfig()
+    iterations: tuple[Iteration, ...] = (Iteration(pairs=5000, train=("sft", "dpo")), Iteration(pairs=16700))
+    controls: tuple[Control, ...] = ()
+    engine: EngineConfig = EngineConfig()
+    seed_engine: EngineConfig | None = None
+    """A different engine for chains drawn from the seed, such as a server that has it loaded. None: `engine`."""
+    report_to: tuple[str, ...] = ()
+    """Experiment trackers, by the names that transformers knows."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if not self.iterations:
+            raise ValueError("iterations is empty: there is nothing to train")
+        if "sft" not in self.iterations[0].train and self.model == EMBEDDED:
+            raise ValueError('the first iteration must train "sft": the embedded seed names no verdict that DPO could learn from')
+        if self.engine.kind == "server":
+            raise ValueError("a server cannot load the checkpoints of this run; use it as seed_engine")
+        return self
+
+    @property
+    def style(self) -> EvalPlannerStyle:
+        return EvalPlannerStyle(prompt_set=self.prompts, plan_kind=self.plan_kind)
+
+    @property
+    def run_folder(self) -> Path:
+        return Path(self.out) / self.name
+
+    def recipe(self) -> dict[str, Any]:
+        """What a resumed run must share with its first attempt: everything but size, speed and place."""
+        fields = self.model_dump(mode="json", exclude={"out", "processes", "engine", "seed_engine", "report_to"})
+        fields["engine"] = {"kind": self.engine.kind, "dtype": self.engine.dtype}
+        return fields
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Read a TOML file and apply `key=value` overrides (dotted keys, TOML values; a bare word is taken as a string).
+
+    Raises:
+        UserError: unreadable file, bad TOML, unknown key, or a value out of range; one line, the key named.
+    """
+    path = Path(path)
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; shipped configs are in configs/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not TOML: {error}") from None
+    for override in overrides or []:
+        _apply(tree, override)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_line(error)}") from None
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise UserError(f"override {override!r} is not key=value, e.g. sampling.plans=3")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        # A shell eats quotes, so `pairs.path=FILE` means the string; what looks like another TOML value must be one.
+        if value.strip()[:1] in set("[{\"'") or not value.strip():
+            raise UserError(f"override {override!r}: the value is not TOML") from None
+        parsed = value.strip()
+    node: Any = tree
+    for name in names[:-1]:
+        if isinstance(node, list) and name.isdigit() and int(name) < len(node):
+            node = node[int(name)]
+        elif isinstance(node, dict):
+            node = node.setdefault(name, {})
+        else:
+            raise UserError(f"override {override!r}: there is no {name!r} to set")
+    if not isinstance(node, dict):
+        raise UserError(f"override {override!r}: {'.'.join(names[:-1])} is no table")
+    node[names[-1]] = parsed
+
+
+def _first_line(error: ValidationError) -> str:
+    """The first thing wrong with a config, as `key: what`."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"]) or "config"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}{more}"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')}{more}"
+
+
+def changed_field(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
+    """The first field, dotted, in which two recipes differ; None where they are equal."""
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found = changed_field(before, after, f"{prefix}{key}.")
+            if found:
+                return found
+        elif before != after:
+            return f"{prefix}{key} (was {before!r}, now {after!r})"
+    return None

@@ -1,0 +1,222 @@
+"""Ranks and child processes: who runs what, in which environment, and how all of them end together.
+
+`accelerate launch` starts one parent a rank. A parent touches no accelerator: each stage is a child that ends and frees its
+memory. Sampling children see none of the launcher's rank variables, only the devices they own (an engine that inherits them takes
+itself for part of the training world). Training children form a fresh world per stage, on a port that the parents agree on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Any
+
+from selftrain.config import Config
+from selftrain.errors import UserError
+from selftrain.store import append_text, write_text
+
+_LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",
+                       "ROLE_WORLD_SIZE", "ROLE_NAME", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")  # fmt: skip
+_LAUNCHER_PREFIXES = ("TORCHELASTIC_", "ACCELERATE_", "FSDP_", "TORCH_NCCL_")
+_POLL_S = 0.2
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends, however it ends. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class World:
+    """This process's place among the ranks of one launch, and the run folder they share.
+
+    Raises:
+        UserError: the launched size is not the configured one; another launch holds the run; the folder is not shared.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", str(self.size)))
+        self.folder = config.run_folder
+        if self.size != config.processes:
+            raise UserError(
+                f"launched with {self.size} process(es) but the config says processes = {config.processes}: "
+                f"add processes={self.size}, or launch with --num_processes {config.processes}"
+            )
+        group = config.engine.tensor_parallel
+        if self.local_size % group and self.size > 1:
+            raise UserError(f"engine.tensor_parallel = {group} does not divide the {self.local_size} processes of a node")
+        self.engines = max(1, self.size // group)
+        """Sampling engines in the whole world."""
+        self.engine_rank = self.rank // group if self.rank % group == 0 else None
+        """Which of them this rank runs; None where another rank of its group does."""
+        self._devices_per_engine = group
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the run folder {self.folder} cannot be made: {error}") from None
+        self._lock = self._take_lock()
+        self.attempt = self._agree_on_attempt()
+
+    # -- meeting -----------------------------------------------------------------------------------------------------
+
+    def once(self, marker: Path, work: Callable[[], None]) -> None:
+        """Rank 0 does `work` unless `marker` says that it is done; the others wait for the marker, on disk, at no cost."""
+        if marker.exists():
+            return
+        if self.rank == 0:
+            work()
+            if not marker.exists():  # a step may write its marker itself, with what it decided
+                write_text(marker, "")
+        else:
+            self.wait_for(marker)
+
+    def all_done(self, what: Path) -> None:
+        """Wait until every rank of this attempt has said that it is through with `what`."""
+        if self.size == 1:
+            return
+        mine = what.parent / f".{what.name}-{self.attempt}-{self.rank}"
+        write_text(mine, "")
+        for rank in range(self.size):
+            self.wait_for(what.parent / f".{what.name}-{self.attempt}-{rank}")
+
+    def wait_for(self, path: Path) -> None:
+        while not path.exists():
+            time.sleep(_POLL_S)
+
+    def _take_lock(self) -> IO[str]:
+        """Held by this process and, because they inherit the descriptor, by every child until it has ended."""
+        path = self.folder / f".lock-{self.rank}"
+        lock = path.open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{self.folder} is in use by another process; wait for it, end it, or choose another name=") from None
+        os.set_inheritable(lock.fileno(), True)
+        return lock
+
+    def _agree_on_attempt(self) -> str:
+        """One name for this launch, the same on all ranks, so that nothing left by an earlier one is taken for ours."""
+        token = uuid.uuid4().hex[:12]
+        if self.size == 1:
+            return token
+        from torch.distributed import TCPStore
+
+        by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        # Kept: where rank 0 hosts the store, it must outlive the others' reads.
+        self._store = TCPStore(host, port, is_master=self.rank == 0 and not by_agent, timeout=timedelta(minutes=10))
+        key = f"evalplanner/attempt/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+        if self.rank == 0:
+            write_text(self.folder / f".attempt-{token}", "")
+            self._store.set(key, token)
+        token = str(self._store.get(key).decode())
+        deadline = time.monotonic() + 60
+        while not (self.folder / f".attempt-{token}").exists():
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"rank {self.rank} does not see what rank 0 wrote to {self.folder}: put `out` on storage all nodes share"
+                )
+            time.sleep(_POLL_S)
+        return token
+
+    # -- children ----------------------------------------------------------------------------------------------------
+
+    def sampling_environment(self) -> dict[str, str]:
+        """No launcher variables, only this engine's devices, and all the threads of its share of the machine."""
+        env = {k: v for k, v in os.environ.items() if k not in _LAUNCHER_VARIABLES and not k.startswith(_LAUNCHER_PREFIXES)}
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if self.size > 1:
+            own = range(self.local_rank, self.local_rank + self._devices_per_engine)
+            names = visible.split(",") if visible else None
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(names[i] if names and i < len(names) else str(i) for i in own)
+            env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // self.local_size * self._devices_per_engine))
+        return env
+
+    def training_environment(self, stage: str) -> dict[str, str]:
+        """The launcher's, with a new meeting point: the agent's own store refuses a second life."""
+        env = dict(os.environ)
+        if self.size > 1:
+            env["MASTER_PORT"] = str(self._agree_on_port(stage))
+            env["TORCHELASTIC_USE_AGENT_STORE"] = "False"
+            env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // self.local_size))
+        return env
+
+    def _agree_on_port(self, stage: str) -> int:
+        path = self.folder / f".port-{self.attempt}-{stage.replace('/', '-')}.json"
+        if self.rank == 0:
+            with socket.socket() as probe:
+                probe.bind(("", 0))
+                write_text(path, json.dumps(probe.getsockname()[1]))
+        self.wait_for(path)
+        port: int = json.loads(path.read_text())
+        return port
+
+    def run_child(self, stage: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        """Run `python -m selftrain.stage …` to its end, keeping count of the seconds in `<stage>/seconds.jsonl`.
+
+        Raises:
+            UserError: it failed. It has said why on the lines before; what it finished is kept.
+        """
+        command = [sys.executable, "-m", "selftrain.stage", *arguments]
+        root = str(Path(__file__).resolve().parent.parent)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+        clock = Clock(self.folder / stage / f"seconds-{self.rank}.jsonl", self.attempt)
+        child = subprocess.Popen(command, env=environment, pass_fds=[self._lock.fileno()])
+        try:
+            while (code := child.poll()) is None:
+                time.sleep(_POLL_S)
+                clock.tick()
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            clock.stop()
+        if code != 0:
+            why = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+            raise UserError(
+                f"stage {stage} failed on rank {self.rank} ({why}); mend the cause above and run the same command again"
+            )
+
+
+class Clock:
+    """Seconds spent on a stage, summed over attempts; a killed attempt loses at most the last ten."""
+
+    def __init__(self, path: Path, attempt: str) -> None:
+        self._path, self._attempt = path, attempt
+        self._started = self._told = time.monotonic()
+
+    def tick(self) -> None:
+        if time.monotonic() - self._told >= 10:
+            self.stop()
+
+    def stop(self) -> None:
+        self._told = time.monotonic()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        append_text(self._path, json.dumps({"attempt": self._attempt, "seconds": round(self._told - self._started, 1)}))
+
+
+def seconds_spent(stage_folder: Path) -> float:
+    """Wall seconds of a stage over all its attempts, of the rank that took longest."""
+    totals = []
+    for path in stage_folder.glob("seconds-*.jsonl"):
+        last: dict[str, float] = {}
+        for line in path.read_text().splitlines():
+            entry: dict[str, Any] = json.loads(line)
+            last[entry["attempt"]] = entry["seconds"]
+        totals.append(sum(last.values()))
+    return max(totals, default=0.0)

@@ -1,0 +1,120 @@
+"""Labelled pairs, one file a source, split so that training never sees a held-out instruction.
+
+A source is an endless generator (`builtin`) or a function that streams a file. Adding one: write its file here, name it in
+`PairsConfig.source`, and give it a line in `write_splits`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from planner.records import LabeledPair, digest
+from selftrain.config import Config
+from selftrain.errors import UserError
+from selftrain.store import disk_full, write_jsonl
+
+Stream = Callable[[], Iterator[LabeledPair]]
+
+
+def split_sizes(config: Config) -> dict[str, int]:
+    """Pairs in each split: held-out sets, `validation`, and `train-<k>` for each iteration."""
+    sizes: dict[str, int] = dict(config.pairs.held_out)
+    sizes["validation"] = config.pairs.validation
+    sizes |= {f"train-{k}": iteration.pairs for k, iteration in enumerate(config.iterations, 1)}
+    return sizes
+
+
+def write_splits(config: Config, folder: Path) -> Counter[str]:
+    """Write `<split>.jsonl` for every split of the run; returns how many pairs each got.
+
+    Raises:
+        UserError: the source has too few pairs, or a bad row.
+    """
+    sizes = split_sizes(config)
+    pairs = config.pairs
+    if pairs.source == "builtin":
+        return _write_builtin(config, folder, sizes)
+    assert pairs.path is not None
+    path = Path(pairs.path)
+    if pairs.source == "jsonl":
+        from selftrain.pairs import jsonl
+
+        return write_streamed(lambda: jsonl.read(path, dict(pairs.columns)), folder, sizes, path, config.seed)
+    from selftrain.pairs import gsm8k
+
+    return write_streamed(lambda: gsm8k.read(path, config.seed), folder, sizes, path, config.seed)
+
+
+def _write_builtin(config: Config, folder: Path, sizes: dict[str, int]) -> Counter[str]:
+    from selftrain.pairs import builtin
+
+    written: Counter[str] = Counter()
+    kinds = config.pairs.kinds or None
+    try:
+        train = builtin.generate("train", config.seed, kinds)
+        for name, size in sizes.items():
+            # Kinds to train on restrict training and what is measured as known, never what is unseen.
+            stream = train if name.startswith("train-") else builtin.generate(
+                name, config.seed, kinds if name != "unseen" else None  # type: ignore[arg-type]
+            )  # fmt: skip
+            written[name] = write_jsonl(folder / f"{name}.jsonl", islice(stream, size))
+    except ValueError as error:
+        raise UserError(f"pairs.kinds: {error}") from None
+    return written
+
+
+def write_streamed(stream: Stream, folder: Path, sizes: dict[str, int], path: Path, seed: int) -> Counter[str]:
+    """Deal a file's pairs out over the splits in two passes, holding one hash a prompt.
+
+    Prompts are shuffled by hash and dealt whole, so that no prompt is in two splits. Pairs keep the file's order within one.
+    """
+    groups: Counter[str] = Counter(one.cluster for one in stream())
+    shuffled = sorted(groups, key=lambda group: digest("split", str(seed), group))
+    place: dict[str, str] = {}
+    dealt = iter(shuffled)
+    for name, size in sizes.items():
+        have = 0
+        while have < size:
+            group = next(dealt, None)
+            if group is None:
+                need = sum(sizes.values())
+                raise UserError(
+                    f"{path} gives {sum(groups.values())} usable pairs of {len(groups)} prompts, and the run asks for {need}: lower "
+                    "iterations.*.pairs, pairs.validation or pairs.held_out"
+                )
+            place[group] = name
+            have += groups[group]
+    written: Counter[str] = Counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        files: dict[str, IO[str]] = {
+            name: stack.enter_context((folder / f"{name}.jsonl.part").open("w", encoding="utf-8")) for name in sizes
+        }
+        try:
+            for one in stream():
+                name = place.get(one.cluster, "")
+                # The last prompt of a split may hold a pair more than it needs.
+                if name and written[name] < sizes[name]:
+                    files[name].write(one.model_dump_json() + "\n")
+                    written[name] += 1
+        except OSError as error:
+            disk_full(error, folder)
+    for name in sizes:
+        (folder / f"{name}.jsonl.part").replace(folder / f"{name}.jsonl")
+    return written
+
+
+def prefer_baseline(pairs: Iterable[LabeledPair], note: str) -> float | None:
+    """Accuracy of always naming the side whose `notes[note + "_a"]` beats `notes[note + "_b"]`; None where no pair has them."""
+    right = total = 0
+    for one in pairs:
+        a, b = one.notes.get(f"{note}_a"), one.notes.get(f"{note}_b")
+        if a is not None and b is not None and float(a) != float(b):
+            total += 1
+            right += (float(a) > float(b)) == (one.better == "A")
+    return right / total if total else None

@@ -1,0 +1,92 @@
+"""Pairs from any JSONL file with an instruction, a chosen and a rejected response.
+
+Which response becomes A is drawn by hash, so that no file order can teach a slot. Columns beside the three are carried in `notes`
+where they are plain values; `kind`, where there is one, names the category.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from planner.records import LabeledPair, Pair, digest
+from selftrain.errors import UserError
+
+FIELDS = ("instruction", "chosen", "rejected")
+
+
+def read(path: Path, columns: dict[str, str] | None = None) -> Iterator[LabeledPair]:
+    """Stream a file's pairs.
+
+    Raises:
+        UserError: missing or empty file, or a bad row, named by file:line.
+    """
+    names = {field: (columns or {}).get(field, field) for field in FIELDS}
+    empty = True
+    for where, row in read_rows(path):
+        empty = False
+        texts = {}
+        for field, column in names.items():
+            value = row.get(column)
+            if not isinstance(value, str) or not value.strip():
+                found = "is missing" if column not in row else f"is {type(value).__name__}, not text" if value != "" else "is empty"
+                raise UserError(f"{where}: {column!r} {found}; each row needs {', '.join(names.values())}")
+            texts[field] = value
+        if texts["chosen"] == texts["rejected"]:
+            raise UserError(
+                f"{where}: {names['chosen']!r} and {names['rejected']!r} are equal, so neither is better; remove the row"
+            )
+        others = {k: v for k, v in row.items() if k not in names.values() and k != "kind"}
+        notes = {k: str(v) for k, v in others.items() if isinstance(v, str | int | float | bool)}
+        yield place(**texts, source="jsonl", kind=str(row.get("kind") or path.stem), notes=notes)
+    if empty:
+        raise UserError(f"{path} is empty: it needs one JSON object a line with {', '.join(names.values())}")
+
+
+def place(
+    *, instruction: str, chosen: str, rejected: str, source: str, kind: str, notes: dict[str, str], group: str = ""
+) -> LabeledPair:
+    """A labelled pair with the chosen response in a slot that its content's hash decides. Notes `*_chosen` and `*_rejected`
+    become `*_a` and `*_b`."""
+    first = int(digest("slot", instruction, *sorted((chosen, rejected))), 16) % 2 == 0
+    # Sorted first, so that the slot belongs to the texts and not to which of them was chosen.
+    a, b = sorted((chosen, rejected), reverse=not first)
+    side = {"chosen": "a" if a == chosen else "b", "rejected": "b" if a == chosen else "a"}
+    renamed = {}
+    for key, value in notes.items():
+        stem, _, role = key.rpartition("_")
+        renamed[f"{stem}_{side[role]}" if stem and role in side else key] = value
+    return LabeledPair(
+        pair=Pair(instruction=instruction, response_a=a, response_b=b),
+        better="A" if a == chosen else "B",
+        source=source,
+        kind=kind,
+        group=group or digest(instruction),
+        notes=renamed,
+    )
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file:line, object) of every non-blank line.
+
+    Raises:
+        UserError: no such file, not UTF-8, or a line that is no JSON object.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): set pairs.path to a JSONL file") from None
+    with file:
+        for number, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                row = json.loads(text)
+            except ValueError as error:
+                raise UserError(f"{where} is not JSON ({error}); mend or remove the line") from None
+            if not isinstance(row, dict):
+                raise UserError(f"{where} is a JSON {type(row).__name__}, not an object; each line is one row")
+            yield where, row

@@ -1,0 +1,174 @@
+"""From judged chains to training rows, in TRL's conversational form.
+
+SFT (paper, section 2.3): one random right chain per pair and order. DPO (section 2.2): right against wrong chains of one pair in
+one order; under `same_plan` they also share the plan, whose tokens then cancel in the DPO margin. The prompt is always the
+judge prompt; the target is assembled from plan, execution and verdict in the structured form.
+
+Rows are drawn by a hash of their identity, so they depend on nothing but the chains and the seed. Memory is one pair's
+chains at a time, plus a small integer per row for balancing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, product
+from typing import NamedTuple
+
+from planner.records import Chain, JudgedChain, Message, Order, Pair, Record, digest, flip
+from planner.styles.evalplanner import EvalPlannerStyle
+from prompts import CHAIN_TAGS
+from selftrain.config import RowsConfig
+
+
+class SftRow(Record):
+    """TRL's prompt-completion row."""
+
+    prompt: tuple[Message, ...]
+    completion: tuple[Message, ...]
+
+
+class DpoRow(Record):
+    """TRL's preference row with an explicit prompt."""
+
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+
+
+class Drawn(NamedTuple):
+    """A row and what balancing needs to know of it."""
+
+    row: SftRow | DpoRow
+    gold: str
+    key: str
+    unparsed: bool = False
+    """The rejected side named no verdict."""
+
+
+PairOf = Callable[[str], Pair]
+
+
+def why_not(judged: JudgedChain, style: EvalPlannerStyle, rows: RowsConfig) -> str | None:
+    """Why a chain may not train; None where it may. The reasons are counted and printed."""
+    chain = judged.chain
+    if chain.disagrees:
+        return "disagrees"
+    if judged.outcome in ("cut_off", "no_verdict"):
+        return judged.outcome
+    if chain.verdict == "tie":
+        return "tie"
+    if chain.forced and not rows.train_forced:
+        return "forced"
+    if not chain.execution:
+        return "empty_execution"
+    if style.plans and not chain.plan:
+        return "no_plan"
+    if any(tag in f"{chain.plan}\n{chain.execution}" for tag in CHAIN_TAGS):
+        return "out_of_form"
+    return None
+
+
+def sft_rows(
+    chains: Iterable[JudgedChain], pair_of: PairOf, style: EvalPlannerStyle, rows: RowsConfig, *, seed: int, counts: Counter[str]
+) -> Iterator[Drawn]:
+    """One random right chain per pair and order. Chains come grouped by pair and order."""
+    for (pair_id, order), group in groupby(chains, key=lambda one: (one.chain.pair_id, one.chain.order)):
+        usable = list(_usable(group, style, rows, counts))
+        right = [one for one in usable if one.outcome == "right"]
+        if not right:
+            counts["orders_without_right"] += 1
+            continue
+        chosen = min(right, key=lambda one: digest("sft", str(seed), one.chain.id))
+        pair = pair_of(pair_id).shown(order)
+        row = SftRow(prompt=style.judge_prompt(pair).messages, completion=_answer(style, chosen.chain))
+        yield Drawn(row, chosen.gold, digest(pair_id, order))
+
+
+def dpo_rows(
+    chains: Iterable[JudgedChain], pair_of: PairOf, style: EvalPlannerStyle, rows: RowsConfig, *, seed: int, counts: Counter[str]
+) -> Iterator[Drawn]:
+    """Right against wrong chains of one pair in one order, at most `max_pairs_per_order`."""
+    for (pair_id, order), group in groupby(chains, key=lambda one: (one.chain.pair_id, one.chain.order)):
+        judged = list(group)
+        prompt = style.judge_prompt(pair_of(pair_id).shown(order)).messages
+        found = list(_contrasts(judged, style, rows, counts))
+        if not found:
+            counts["orders_without_contrast"] += 1
+            continue
+        found.sort(key=lambda pair: digest("dpo", str(seed), pair[0].id, pair[1].id, pair[1].verdict))
+        counts["over_cap"] += max(0, len(found) - rows.max_pairs_per_order)
+        for chosen, rejected, gold in found[: rows.max_pairs_per_order]:
+            row = DpoRow(prompt=prompt, chosen=_answer(style, chosen), rejected=_answer(style, rejected))
+            yield Drawn(row, gold, digest(chosen.id, rejected.id, rejected.verdict), rejected.verdict == "none")
+
+
+def _contrasts(
+    judged: list[JudgedChain], style: EvalPlannerStyle, rows: RowsConfig, counts: Counter[str]
+) -> Iterator[tuple[Chain, Chain, str]]:
+    """(chosen, rejected, gold) for every allowed combination within one pair and order."""
+    usable = list(_usable(judged, style, rows, counts))
+    free = [one for one in usable if not one.chain.forced]
+    right = [one for one in free if one.outcome == "right"]
+    wrong = [one for one in free if one.outcome == "wrong"]
+    # A chain that came to its end without a verdict is a wrong answer too, as long as its text can be told from a right one.
+    wrong += [one for one in judged if one.outcome == "no_verdict" and not one.chain.disagrees and one.chain.execution]
+    for a, b in product(right, wrong):
+        same = a.chain.plan_id == b.chain.plan_id
+        if rows.pairing == "mixed" or same == (rows.pairing == "same_plan"):
+            yield a.chain, b.chain, a.gold
+    # The text of a forced chain was written before its verdict was drawn, so only the verdict may differ.
+    for one in usable:
+        if one.chain.forced:
+            right_verdict = one.chain.model_copy(update={"verdict": one.gold})
+            yield right_verdict, one.chain.model_copy(update={"verdict": flip(one.gold)}), one.gold
+
+
+def balanced(drawn: Callable[[], Iterable[Drawn]], *, max_unparsed_share: float, counts: Counter[str]) -> Iterator[SftRow | DpoRow]:
+    """Rows with as many gold A as gold B, and no more unparsed rejected sides than the share allows.
+
+    `drawn` is called twice and must give the same rows, so that they need not be held: the first pass keeps one key a row.
+    """
+    first = [(one.key, one.gold, one.unparsed) for one in drawn()]
+    parsed = sum(not unparsed for _, _, unparsed in first)
+    share = max_unparsed_share
+    allowed = len(first) if share >= 1 else int(parsed * share / (1 - share))
+    unparsed = sorted(key for key, _, is_unparsed in first if is_unparsed)
+    dropped = set(unparsed[allowed:])
+    counts["over_unparsed_share"] += len(dropped)
+    by_gold = {side: sorted(key for key, gold, _ in first if gold == side and key not in dropped) for side in ("A", "B")}
+    size = min(map(len, by_gold.values()))
+    surplus = {key for keys in by_gold.values() for key in keys[size:]}
+    counts["surplus_of_one_label"] += len(surplus)
+    counts["ties"] += sum(gold == "tie" for _, gold, _ in first)
+    for one in drawn():
+        if one.key not in dropped and one.key not in surplus:
+            yield one.row
+
+
+def verdict_only_rows(pairs: Iterable[tuple[Pair, str, Order]], style: EvalPlannerStyle) -> Iterator[SftRow]:
+    """The control: the gold verdict alone, no plan and no execution, under the same prompt (paper, Table 6, row 2)."""
+    for pair, gold, order in pairs:
+        completion = Message(role="assistant", content=f"[Final Verdict]\n[[{gold}]]")
+        yield SftRow(prompt=style.judge_prompt(pair.shown(order)).messages, completion=(completion,))
+
+
+def _usable(
+    judged: Iterable[JudgedChain], style: EvalPlannerStyle, rows: RowsConfig, counts: Counter[str]
+) -> Iterator[JudgedChain]:
+    for one in judged:
+        reason = why_not(one, style, rows)
+        if reason is None:
+            yield one
+        else:
+            counts[reason] += 1
+
+
+def _answer(style: EvalPlannerStyle, chain: Chain) -> tuple[Message, ...]:
+    plan = chain.plan if style.plans else None
+    if chain.verdict == "none":
+        # The end of a chain that stopped without naming one: everything but the verdict.
+        text = style.forcing_text(plan, chain.execution).removesuffix("\n[Final Verdict]\n[[")
+    else:
+        text = style.chain_text(plan, chain.execution, chain.verdict)
+    return (Message(role="assistant", content=text),)

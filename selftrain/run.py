@@ -1,0 +1,49 @@
+"""Train a judge from its own verdicts.
+
+    accelerate launch selftrain/run.py configs/demo.toml [key=value …]
+
+The same command again goes on where the last one stopped. Exit status: 0 done, 2 something that you can mend (one line says what).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+# `accelerate launch selftrain/run.py` puts selftrain/ first on the path; the house's packages lie one above.
+ROOT = str(Path(__file__).resolve().parent.parent)
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+from planner.engines.base import EngineError  # noqa: E402
+from planner.models import ModelError  # noqa: E402
+from prompts import PromptError  # noqa: E402
+from selftrain.config import load_config  # noqa: E402
+from selftrain.errors import UserError  # noqa: E402
+from selftrain.launch import World, die_with_parent  # noqa: E402
+from selftrain.loop import loop  # noqa: E402
+from selftrain.steps import Run  # noqa: E402
+
+
+def main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0 if arguments else 2
+    if "ACCELERATE_MIXED_PRECISION" in os.environ:
+        # Killing the launcher must not leave a run that nobody sees.
+        die_with_parent()
+    try:
+        config = load_config(arguments[0], arguments[1:])
+        loop(Run(config, World(config)))
+    except (UserError, EngineError, ModelError, PromptError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

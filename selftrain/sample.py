@@ -1,0 +1,179 @@
+"""Inside a sampling child: plans, executions in both orders, and forced verdicts, each appended as it finishes.
+
+Work belongs to the engine that owns the instruction's hash, so an engine executes the plans it wrote itself and waits for
+nobody. What is on disk already, whoever wrote it, is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from planner import execute, plan
+from planner.engines.base import Engine, Sampling
+from planner.execute import ExecutionInput, ForcedVerdict
+from planner.models import resolve_model
+from planner.records import ORDERS, Chain, LabeledPair, Order, Pair, Plan, digest
+from selftrain.config import Config, EngineConfig
+from selftrain.progress import progress_bar
+from selftrain.store import Shard, Shards, read_jsonl
+
+Item = TypeVar("Item")
+AnyInput = TypeVar("AnyInput", plan.PlanInput, ExecutionInput)
+AnyItem = TypeVar("AnyItem", Plan, Chain)
+
+TAG_TOKENS = 48
+"""Room for the closing tags of a chain on top of its execution."""
+
+
+def open_engine(engine: EngineConfig, model: str, seed: int) -> Engine:
+    """The configured engine with `model` loaded."""
+    if engine.kind == "scripted":
+        from planner.engines.scripted import ScriptedEngine
+
+        return ScriptedEngine()
+    if engine.kind == "server":
+        from planner.engines.server import ServerEngine
+
+        assert engine.url is not None
+        return ServerEngine(engine.url, model, max_model_len=engine.max_model_len, concurrency=engine.max_num_seqs)
+    from planner.engines.vllm import VllmEngine
+
+    return VllmEngine(
+        resolve_model(model),
+        max_model_len=engine.max_model_len,
+        max_num_seqs=engine.max_num_seqs,
+        seed=seed,
+        kv_cache_gb=engine.kv_cache_gb,
+        gpu_memory_utilization=engine.gpu_memory_utilization,
+        tensor_parallel=engine.tensor_parallel,
+        enforce_eager=engine.enforce_eager,
+        dtype=engine.dtype,
+    )
+
+
+class Sampler:
+    """Draws one stage's chains with one model.
+
+    Args:
+        folder: the stage's; `plans/`, `chains/` and `forced/` are made in it.
+        pairs: the file of labelled pairs. Labels are dropped as it is read.
+        first: plans from the instruction alone and the execution prompt (a seed); otherwise the judge's own, on-policy.
+    """
+
+    def __init__(self, config: Config, folder: Path, pairs: Path, *, first: bool, rank: int = 0, size: int = 1) -> None:
+        self.config, self.folder, self.first = config, folder, first
+        self.style, self.draw = config.style, config.sampling
+        self.sampling = Sampling(self.draw.temperature, self.draw.top_p, self.draw.top_k)
+        self._pairs, self._rank, self._size = pairs, rank, size
+
+    def run(self, engine: Engine) -> None:
+        if self.style.plans:
+            self._plans(engine)
+        self._executions(engine)
+        if self.draw.force_verdict:
+            self._forced(engine)
+
+    def owned(self) -> Iterator[Pair]:
+        return owned(self._pairs, self._rank, self._size)
+
+    def plan_inputs(self) -> Iterator[plan.PlanInput]:
+        n = self.draw.plans
+        if self.first:
+            return plan.instruction_inputs(self.style, self.owned(), n)
+        # Executed in the one order they saw, each order needs its own n; executed in both, half are written in each.
+        each = ((n + 1) // 2, n // 2) if self.draw.reuse_plans else (n, n)
+        return plan.judge_inputs(self.style, self.owned(), each)
+
+    def execution_inputs(self, pairs: Iterable[Pair], plans: Shards[Plan]) -> Iterator[ExecutionInput]:
+        """Every execution prompt of these pairs: pair by pair, order by order, plan by plan, so that prefixes are shared."""
+        make = execute.execution_inputs if self.first else execute.continuation_inputs
+        for pair in pairs:
+            for order in ORDERS:
+                yield from make(self.style, pair, order, self._plans_of(pair, order, plans))
+
+    def _plans_of(self, pair: Pair, order: Order, plans: Shards[Plan]) -> list[Plan | None]:
+        """The plans to execute on a pair in an order; [None] where the judge does not plan."""
+        if not self.style.plans:
+            return [None]
+        if self.first:
+            keys = [pair.instruction_id]
+        else:
+            keys = [digest(pair.id, seen) for seen in (ORDERS if self.draw.reuse_plans else (order,))]
+        return [one for key in keys for one in plans.get(key) if one.text is not None]
+
+    def _plans(self, engine: Engine) -> None:
+        folder = self.folder / "plans"
+        done = Shards(folder, Plan)
+        limit = self.draw.plan_tokens
+        with Shard[Plan](folder, self._rank) as shard:
+            owed = [one.key for one in self.plan_inputs() if one.key not in done]
+            fitting = self._fitting(engine, (one for one in self.plan_inputs() if one.key not in done), limit, shard)
+            made = plan.write_plans(engine, self.style, fitting, max_tokens=limit, sampling=self.sampling)
+            for key, plans in progress(made, engine, "plans", len(owed)):
+                shard.append(key, plans)
+
+    def _executions(self, engine: Engine) -> None:
+        plans = Shards(self.folder / "plans", Plan)
+        folder = self.folder / "chains"
+        done = Shards(folder, Chain)
+        limit = self.draw.execution_tokens + (0 if self.first else TAG_TOKENS)
+        each_order = self.draw.executions // 2
+        n = each_order if self.style.plans else each_order * self.draw.plans
+
+        def owed() -> Iterator[ExecutionInput]:
+            return (one for one in self.execution_inputs(self.owned(), plans) if one.key not in done)
+
+        with Shard[Chain](folder, self._rank) as shard:
+            total = sum(1 for _ in owed())
+            fitting = self._fitting(engine, owed(), limit, shard)
+            made = execute.execute(engine, self.style, fitting, n=n, max_tokens=limit, sampling=self.sampling)
+            for key, chains in progress(made, engine, "executions", total):
+                shard.append(key, chains)
+
+    def _forced(self, engine: Engine) -> None:
+        plans = Shards(self.folder / "plans", Plan)
+        chains = Shards(self.folder / "chains", Chain)
+        folder = self.folder / "forced"
+        done = Shards(folder, ForcedVerdict)
+
+        def owed() -> Iterator[tuple[ExecutionInput, Chain]]:
+            for item in self.execution_inputs(self.owned(), plans):
+                for chain in chains.get(item.key):
+                    if execute.needs_forcing(chain) and chain.id not in done:
+                        yield item, chain
+
+        with Shard[ForcedVerdict](folder, self._rank) as shard:
+            total = sum(1 for _ in owed())
+            for forced in progress(execute.ask_forced(engine, self.style, owed()), engine, "forced verdicts", total):
+                shard.append(forced.chain_id, [forced])
+
+    @staticmethod
+    def _fitting(engine: Engine, inputs: Iterable[AnyInput], limit: int, shard: Shard[AnyItem]) -> Iterator[AnyInput]:
+        """Inputs that fit the context; the others are recorded as dropped before they reach the engine."""
+        for one in inputs:
+            if engine.fits(one.prompt.messages, one.prompt.prefill, limit):
+                yield one
+            else:
+                shard.append(one.key, dropped="over_long")
+
+
+def owned(pairs: Path, rank: int, size: int) -> Iterator[Pair]:
+    """The pairs of a file whose instruction this engine owns, in file order, without their labels."""
+    for labeled in read_jsonl(pairs, LabeledPair):
+        if int(labeled.pair.instruction_id, 16) % size == rank:
+            yield labeled.pair
+
+
+def progress(items: Iterable[Item], engine: Engine, what: str, total: int) -> Iterator[Item]:
+    """Show a bar with rate and time left, and the engine's tokens a second."""
+    if not total:
+        return
+    start = engine.counters.generated
+    with progress_bar(what, total, "prompt") as bar:
+        for item in items:
+            yield item
+            bar.update()
+            elapsed = bar.format_dict["elapsed"] or 1e-9
+            bar.set_postfix_str(f"{(engine.counters.generated - start) / elapsed:,.0f} tok/s", refresh=False)

