@@ -89,18 +89,26 @@ class Judge:
             EngineError: a pair that does not fit the model's context together with `max_tokens` of answer.
         """
         pairs = list(pairs)
-        orders: tuple[Order, ...] = ORDERS if self.rule != "first" else ("ab",)
         unique = {pair.id: pair for pair in pairs}
-        inputs = list(judge_inputs(self.style, unique.values(), orders))
-        for item in inputs:
-            if not self.engine.fits(item.prompt.messages, item.prompt.prefill, self.max_tokens):
+        for pair in unique.values():
+            if not self.fits(pair):
                 raise EngineError(
-                    f"the pair with instruction {item.pair.instruction[:60]!r} and {self.max_tokens} tokens of answer do not "
+                    f"the pair with instruction {pair.instruction[:60]!r} and {self.max_tokens} tokens of answer do not "
                     "fit the model's context: shorten it, lower max_tokens, or raise max_model_len"
                 )
-        chains = self.chains(inputs)
+        chains = self.chains(judge_inputs(self.style, unique.values(), self.orders))
         for pair in pairs:
-            yield merge([chains[pair.id, order] for order in orders], self.rule)
+            yield merge([chains[pair.id, order] for order in self.orders], self.rule)
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """The orders that each pair is asked in."""
+        return ORDERS if self.rule != "first" else ("ab",)
+
+    def fits(self, pair: Pair) -> bool:
+        """Whether a pair and `max_tokens` of answer stay within the model's context, in every order asked."""
+        inputs = judge_inputs(self.style, [pair], self.orders)
+        return all(self.engine.fits(item.prompt.messages, item.prompt.prefill, self.max_tokens) for item in inputs)
 
     def chains(self, inputs: Iterable[ExecutionInput], watch: Watch | None = None) -> dict[tuple[str, Order], Chain]:
         """One chain an input, by (pair id, order), forced where asked for and needed. `watch` may show progress."""
@@ -122,6 +130,8 @@ def read_card(path: str | Path) -> JudgeCard:
         ModelError: it is missing or unreadable.
     """
     file = Path(path) / CARD
+    if not Path(path).is_dir():
+        raise ModelError(f"no model at {path}: give the folder of a checkpoint made by selftrain, e.g. runs/demo/M2_DPO")
     if not file.is_file():
         raise ModelError(
             f"{path} holds no {CARD}, so it is no judge made by selftrain; give the style yourself: Judge(engine, style)"

@@ -30,7 +30,8 @@ _FLIP: dict[Verdict, Verdict] = {"A": "B", "B": "A", "tie": "tie", "none": "none
 class Record(BaseModel):
     """Base of all records and configs: immutable, and a field nobody knows is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON has no infinity; as null, a log-probability of -inf could not be read back.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Message(Record):

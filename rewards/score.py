@@ -7,13 +7,13 @@ Intervals are 95 % percentile bootstraps that resample clusters (pairs that shar
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from scipy.stats import bootstrap
 
-from planner.records import Chain, LabeledPair, Record, flip
+from planner.records import Chain, LabeledPair, Order, Record, flip
 from rewards.outcome import outcome
 
 Interval = tuple[float, float]
@@ -46,7 +46,7 @@ class Score(Record):
     """By kind of pair: n, accuracy, position_consistent."""
 
 
-def score(items: Iterable[tuple[LabeledPair, dict[str, Chain]]], *, seed: int = 0) -> Score:
+def score(items: Iterable[tuple[LabeledPair, Mapping[Order, Chain]]], *, seed: int = 0) -> Score:
     """Score a judge from (labelled pair, its chains by order).
 
     Raises:
@@ -96,7 +96,7 @@ def score(items: Iterable[tuple[LabeledPair, dict[str, Chain]]], *, seed: int = 
     )
 
 
-def _row(labeled: LabeledPair, chains: dict[str, Chain]) -> dict[str, Any]:
+def _row(labeled: LabeledPair, chains: Mapping[Order, Chain]) -> dict[str, Any]:
     outcomes = [outcome(chain, labeled.gold(chain.order)) for chain in chains.values()]
     verdicts = {chain.verdict if chain.order == "ab" else flip(chain.verdict) for chain in chains.values()}
     right = [found == "right" for found in outcomes]
@@ -111,7 +111,7 @@ def _row(labeled: LabeledPair, chains: dict[str, Chain]) -> dict[str, Any]:
         "cut_off": outcomes.count("cut_off"),
         "forced": sum(chain.forced for chain in all_chains),
         "disagrees": sum(chain.disagrees for chain in all_chains),
-        "flip": int(len(verdicts) == 2 and "none" not in verdicts),
+        "flip": int(verdicts == {"A", "B"}),
         "first": sum(chain.verdict == "A" for chain in all_chains),
         "named": sum(chain.verdict in ("A", "B") for chain in all_chains),
         "tokens": sum(chain.completion.tokens for chain in all_chains),

@@ -40,7 +40,7 @@ class PairsConfig(Record):
     """`jsonl`: names of the columns where they differ from `instruction`, `chosen`, `rejected`."""
     validation: PositiveInt = 300
     """Pairs that checkpoints are selected on (paper: 300; whether carved out of the training pairs it does not say; here apart)."""
-    held_out: dict[Split, PositiveInt] = Field(default_factory=lambda: {"known": 200})
+    held_out: dict[Split, PositiveInt] = {"known": 200}
     """Pairs that every checkpoint is measured on. `wording` and `unseen` exist for `builtin` only."""
 
     @model_validator(mode="after")
@@ -169,7 +169,7 @@ class EngineConfig(Record):
 class Config(Record):
     """A whole run."""
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
     out: str = "runs"
     seed: Count = 2
     model: str = EMBEDDED

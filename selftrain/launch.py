@@ -22,6 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
+from planner.records import digest
 from selftrain.config import Config
 from selftrain.errors import UserError
 from selftrain.store import append_text, write_text
@@ -69,6 +70,8 @@ class World:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"the run folder {self.folder} cannot be made: {error}") from None
+        self._meeting = self.folder / ".launch"
+        """Small files through which the ranks of one attempt meet."""
         self._lock = self._take_lock()
         self.attempt = self._agree_on_attempt()
 
@@ -89,10 +92,10 @@ class World:
         """Wait until every rank of this attempt has said that it is through with `what`."""
         if self.size == 1:
             return
-        mine = what.parent / f".{what.name}-{self.attempt}-{self.rank}"
-        write_text(mine, "")
+        name = f"done-{self.attempt}-{digest(str(what))}"
+        write_text(self._meeting / f"{name}-{self.rank}", "")
         for rank in range(self.size):
-            self.wait_for(what.parent / f".{what.name}-{self.attempt}-{rank}")
+            self.wait_for(self._meeting / f"{name}-{rank}")
 
     def wait_for(self, path: Path) -> None:
         while not path.exists():
@@ -102,10 +105,18 @@ class World:
         """Held by this process and, because they inherit the descriptor, by every child until it has ended."""
         path = self.folder / f".lock-{self.rank}"
         lock = path.open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{self.folder} is in use by another process; wait for it, end it, or choose another name=") from None
+        # A killed run's child may take a moment to go.
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{self.folder} is in use by another process; wait for it, end it, or choose another name="
+                    ) from None
+                time.sleep(_POLL_S)
         os.set_inheritable(lock.fileno(), True)
         return lock
 
@@ -114,7 +125,7 @@ class World:
         token = uuid.uuid4().hex[:12]
         if self.size == 1:
             return token
-        from torch.distributed import TCPStore
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
         by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -122,11 +133,11 @@ class World:
         self._store = TCPStore(host, port, is_master=self.rank == 0 and not by_agent, timeout=timedelta(minutes=10))
         key = f"evalplanner/attempt/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
         if self.rank == 0:
-            write_text(self.folder / f".attempt-{token}", "")
+            write_text(self._meeting / f"attempt-{token}", "")
             self._store.set(key, token)
         token = str(self._store.get(key).decode())
         deadline = time.monotonic() + 60
-        while not (self.folder / f".attempt-{token}").exists():
+        while not (self._meeting / f"attempt-{token}").exists():
             if time.monotonic() > deadline:
                 raise UserError(
                     f"rank {self.rank} does not see what rank 0 wrote to {self.folder}: put `out` on storage all nodes share"
@@ -157,7 +168,7 @@ class World:
         return env
 
     def _agree_on_port(self, stage: str) -> int:
-        path = self.folder / f".port-{self.attempt}-{stage.replace('/', '-')}.json"
+        path = self._meeting / f"port-{self.attempt}-{stage.replace('/', '-')}.json"
         if self.rank == 0:
             with socket.socket() as probe:
                 probe.bind(("", 0))

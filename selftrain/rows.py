@@ -56,10 +56,15 @@ def why_not(judged: JudgedChain, style: EvalPlannerStyle, rows: RowsConfig) -> s
         return "disagrees"
     if judged.outcome in ("cut_off", "no_verdict"):
         return judged.outcome
-    if chain.verdict == "tie":
+    if "tie" in (chain.verdict, judged.gold):
         return "tie"
     if chain.forced and not rows.train_forced:
         return "forced"
+    return _bad_text(chain, style)
+
+
+def _bad_text(chain: Chain, style: EvalPlannerStyle) -> str | None:
+    """Why a chain's text may stand on neither side of a row, whatever its verdict."""
     if not chain.execution:
         return "empty_execution"
     if style.plans and not chain.plan:
@@ -112,7 +117,8 @@ def _contrasts(
     right = [one for one in free if one.outcome == "right"]
     wrong = [one for one in free if one.outcome == "wrong"]
     # A chain that came to its end without a verdict is a wrong answer too, as long as its text can be told from a right one.
-    wrong += [one for one in judged if one.outcome == "no_verdict" and not one.chain.disagrees and one.chain.execution]
+    silent = [one for one in judged if one.outcome == "no_verdict" and not one.chain.disagrees]
+    wrong += [one for one in silent if _bad_text(one.chain, style) is None]
     for a, b in product(right, wrong):
         same = a.chain.plan_id == b.chain.plan_id
         if rows.pairing == "mixed" or same == (rows.pairing == "same_plan"):
@@ -130,19 +136,17 @@ def balanced(drawn: Callable[[], Iterable[Drawn]], *, max_unparsed_share: float,
     `drawn` is called twice and must give the same rows, so that they need not be held: the first pass keeps one key a row.
     """
     first = [(one.key, one.gold, one.unparsed) for one in drawn()]
-    parsed = sum(not unparsed for _, _, unparsed in first)
-    share = max_unparsed_share
-    allowed = len(first) if share >= 1 else int(parsed * share / (1 - share))
-    unparsed = sorted(key for key, _, is_unparsed in first if is_unparsed)
-    dropped = set(unparsed[allowed:])
-    counts["over_unparsed_share"] += len(dropped)
-    by_gold = {side: sorted(key for key, gold, _ in first if gold == side and key not in dropped) for side in ("A", "B")}
-    size = min(map(len, by_gold.values()))
-    surplus = {key for keys in by_gold.values() for key in keys[size:]}
-    counts["surplus_of_one_label"] += len(surplus)
-    counts["ties"] += sum(gold == "tie" for _, gold, _ in first)
+    # By hash, unparsed ones last: what must go is taken from the end, so the share holds for the rows that stay.
+    by_gold = [sorted((unparsed, key) for key, gold, unparsed in first if gold == side) for side in ("A", "B")]
+    parsed = [sum(not unparsed for unparsed, _ in keys) for keys in by_gold]
+    even = size = min(map(len, by_gold))
+    while sum(max(0, size - n) for n in parsed) > max_unparsed_share * (2 * size):
+        size -= 1
+    counts["surplus_of_one_label"] += sum(len(keys) - even for keys in by_gold)
+    counts["over_unparsed_share"] += 2 * (even - size)
+    kept = {key for keys in by_gold for _, key in keys[:size]}
     for one in drawn():
-        if one.key not in dropped and one.key not in surplus:
+        if one.key in kept:
             yield one.row
 
 

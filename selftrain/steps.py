@@ -12,29 +12,24 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from planner.engines.scripted import uniform
-from planner.execute import ForcedVerdict, forced_chain, position_bias
 from planner.judge import JudgeCard, write_card
 from planner.models import resolve_model
-from planner.records import Chain, JudgedChain, LabeledPair, Pair, Plan, Record
-from rewards.outcome import judged as judge_chain
-from selftrain import rows as rows_module
+from planner.records import LabeledPair, Record
 from selftrain.config import Config, Method
 from selftrain.errors import UserError
+from selftrain.judged import Chains, judge_chains, told, write_rows
 from selftrain.launch import World, seconds_spent
 from selftrain.measure import EvaluateJob, score_set
 from selftrain.pairs import write_splits
-from selftrain.rows import Drawn, balanced, dpo_rows, sft_rows, verdict_only_rows
-from selftrain.sample import Sampler
+from selftrain.rows import SftRow, verdict_only_rows
 from selftrain.stage import Job, SampleJob
 from selftrain.stamp import check_stamp
-from selftrain.store import Shards, append_text, read_jsonl, write_jsonl, write_text
+from selftrain.store import append_text, read_jsonl, write_jsonl, write_text
 from selftrain.summary import write_summary
-from selftrain.train import TrainJob, TrainStats, candidates, model_card, strip_resume_state
+from selftrain.train import TrainJob, TrainStats, candidates, model_card, row_length, strip_resume_state
 
 
 class Checkpoint(Record):
@@ -54,14 +49,6 @@ class IterationRun(NamedTuple):
     train: tuple[Method, ...]
     resample_before_dpo: bool
     pairs: Path
-
-
-class Chains(NamedTuple):
-    """A finished sampling stage."""
-
-    judged: Path
-    pairs: Path
-    sampler: str
 
 
 class Run:
@@ -113,59 +100,22 @@ class Run:
                 self._child(stage, "sample", sample=job)
             self.world.all_done(done)
             self.world.once(done, lambda: None)
-        chains = Chains(folder / "judged.jsonl", iteration.pairs, judge.name)
+        chains = Chains(folder, iteration.pairs, judge.name, first=judge.method is None)
         self._chains[stage] = chains
-        self.world.once(folder / ".judged", lambda: self._judge(stage, chains, first=judge.method is None))
+        self.world.once(folder / ".judged", lambda: self._judge(stage, chains))
         return chains
 
-    def _judge(self, stage: str, chains: Chains, *, first: bool) -> None:
-        """Join labels, settle forced verdicts, and count: the only place where training sees a label."""
-        folder = self.folder / stage
-        forced = Shards(folder / "forced", ForcedVerdict)
-        bias = position_bias(forced) if self.config.sampling.calibrate_forced else 0.0
-        counts: Counter[str] = Counter()
-
-        def all_judged() -> Iterator[JudgedChain]:
-            for labeled, found in self._sampled(folder, chains.pairs, first=first):
-                for chain in found:
-                    read = forced.get(chain.id)
-                    if read:
-                        # A function of seed and identity, so that a resumed run draws the same.
-                        draw = uniform("forced", str(self.config.seed), chain.id)
-                        chain = forced_chain(chain, read[0], bias=bias, draw=draw)
-                        counts["forced"] += 1
-                    one = judge_chain(chain, labeled)
-                    counts[one.outcome] += 1
-                    counts["disagrees"] += chain.disagrees
-                    yield one
-
-        total = write_jsonl(chains.judged, all_judged())
-        if not total:
-            raise UserError(
-                f"{folder}: no chains were drawn; every plan was cut off (raise sampling.plan_tokens) or no prompt fits"
-            )
-        ledger = self._ledger(folder)
-        plans = Shards(folder / "plans", Plan)
-        plan_counts = Counter(one.text is not None for one in plans)
-        share = {name: counts[name] / total for name in ("right", "wrong", "no_verdict", "cut_off", "forced")}
-        seconds = seconds_spent(folder)
-        line = (
-            f"{stage} · {chains.sampler} drew {plan_counts[True]:,}/{plan_counts.total():,} plans, {total:,} chains · right {share['right']:.0%} · "
-            f"wrong {share['wrong']:.0%} · no verdict {share['no_verdict']:.0%} · cut off {share['cut_off']:.0%} · "
-            f"forced {share['forced']:.0%} · {ledger['generated'] / max(seconds, 1e-9):,.0f} tok/s"
+    def _judge(self, stage: str, chains: Chains) -> None:
+        counts = judge_chains(self.config, chains)
+        ledger, seconds, total = self._ledger(chains.folder), seconds_spent(chains.folder), counts["chains"]
+        shares = " · ".join(
+            f"{name.replace('_', ' ')} {counts[name] / total:.0%}" for name in ("right", "wrong", "no_verdict", "cut_off", "forced")
         )
-        self._finish(
-            f"{stage}/sample", line, seconds=seconds, chains=total, plans=plan_counts.total(), plans_cut_off=plan_counts[False],
-            position_bias=bias, over_long=len(plans.dropped), **counts, **ledger,
-        )  # fmt: skip
-
-    def _sampled(self, folder: Path, pairs: Path, *, first: bool) -> Iterator[tuple[LabeledPair, list[Chain]]]:
-        """Every pair with its chains, in the pairs' order, whatever order and rank they were made in."""
-        sampler = Sampler(self.config, folder, pairs, first=first)
-        plans, chains = Shards(folder / "plans", Plan), Shards(folder / "chains", Chain)
-        for labeled in read_jsonl(pairs, LabeledPair):
-            inputs = sampler.execution_inputs([labeled.pair], plans)
-            yield labeled, [chain for item in inputs for chain in chains.get(item.key)]
+        line = (
+            f"{stage} · {chains.sampler}: {counts['plans'] - counts['plans_cut_off']:,}/{counts['plans']:,} plans, {total:,} chains · "
+            f"{shares} · {ledger['generated'] / max(seconds, 1e-9):,.0f} tok/s"
+        )
+        self._finish(f"{stage}/sample", line, seconds=seconds, **counts, **ledger)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -177,49 +127,9 @@ class Run:
         return path
 
     def _write_rows(self, stage: str, method: Method, chains: Chains, path: Path, *, shuffled: bool = False) -> None:
-        counts: Counter[str] = Counter()
-        pairs = {one.pair.id: one.pair for one in read_jsonl(chains.pairs, LabeledPair)}
-
-        def judged() -> Iterator[JudgedChain]:
-            found = read_jsonl(chains.judged, JudgedChain)
-            return (self._shuffled(one) for one in found) if shuffled else found
-
-        def draw(into: Counter[str]) -> Iterator[Drawn]:
-            make: Any = sft_rows if method == "sft" else dpo_rows
-            drawn: Iterator[Drawn] = make(
-                judged(), pairs.__getitem__, self.config.style, self.config.rows, seed=self.config.seed, counts=into
-            )
-            return drawn
-
-        passes = iter((counts, Counter[str]()))  # the second pass would count everything again
-        kept = balanced(
-            lambda: draw(next(passes)),
-            max_unparsed_share=self.config.rows.max_unparsed_share if method == "dpo" else 1.0,
-            counts=counts,
-        )
-        written = write_jsonl(path, kept)
-        left_out = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.most_common() if n)
-        if not written:
-            hint = (
-                " (rows.train_forced lets forced verdicts train)" if counts["forced"] and not self.config.rows.train_forced else ""
-            )
-            raise UserError(f"{path}: no {method} row could be made of {chains.judged}: left out {left_out}{hint}")
-        self._finish(
-            f"{stage}/rows", f"{stage} · {written:,} {method} rows · left out: {left_out or 'nothing'}", rows=written, **counts
-        )
-
-    def _shuffled(self, one: JudgedChain) -> JudgedChain:
-        """The control: outcomes under a label that a coin chose for the pair."""
-        labeled = LabeledPair(
-            pair=Pair(instruction="", response_a="", response_b=""),
-            better="A" if uniform("shuffled", str(self.config.seed), one.chain.pair_id) < 0.5 else "B",
-            source="",
-            kind="",
-        )
-        gold = labeled.gold(one.chain.order)
-        flipped = {"right": "wrong", "wrong": "right"}
-        outcome = one.outcome if gold == one.gold else flipped.get(one.outcome, one.outcome)
-        return one.model_copy(update={"gold": gold, "outcome": outcome})
+        written, left_out = write_rows(self.config, method, chains, path, shuffled=shuffled)
+        line = f"{stage} · {written:,} {method} rows · left out: {told(left_out)}"
+        self._finish(f"{stage}/rows", line, rows=written, **left_out)
 
     def train(self, iteration: IterationRun, method: Method, rows: Path, *, start: Checkpoint) -> Path:
         """Train on rows; returns the folder of candidates."""
@@ -323,7 +233,10 @@ class Run:
                 checkpoint.name, self.config, checkpoint.parent, checkpoint.method or "", facts, self.config.style
             )  # fmt: skip
             write_text(target / "README.md", card)
-            append_text(self.folder / "checkpoints.jsonl", checkpoint.model_dump_json())
+            ledger = self.folder / "checkpoints.jsonl"
+            known = [one.name for one in read_jsonl(ledger, Checkpoint)] if ledger.exists() else []
+            if checkpoint.name not in known:
+                append_text(ledger, checkpoint.model_dump_json())
             for left in chosen.parent.glob("checkpoint-*"):
                 shutil.rmtree(left)
             shutil.rmtree(chosen.parent / "cache", ignore_errors=True)
@@ -341,15 +254,13 @@ class Run:
                 self._control_verdict_only()
 
     def _control_shuffled(self) -> None:
-        judge = self.seed
-        for method in self.iterations[0].train:
-            stage = f"controls/shuffled_labels/{method}"
-            path = self.folder / stage / f"{method}.jsonl"
-            chains = self._chains.get(f"iter-1/{method}") or self._chains["iter-1/sft"]
-            write: Callable[[], None] = lambda s=stage, m=method, c=chains, p=path: self._write_rows(s, m, c, p, shuffled=True)  # type: ignore[misc]
-            self.world.once(path.with_suffix(".done"), write)
-            judge = self._control(stage, method, path, judge, f"shuffled_labels_{method.upper()}")
-        self.control_checkpoints.append(judge.model_copy(update={"name": "shuffled_labels"}))
+        """The counterpart of the first trained checkpoint: the same chains, judged under labels that a coin chose."""
+        method = self.iterations[0].train[0]
+        stage = "controls/shuffled_labels"
+        path = self.folder / stage / f"{method}.jsonl"
+        chains = self._chains[f"iter-1/{method}"]
+        self.world.once(path.with_suffix(".done"), lambda: self._write_rows(stage, method, chains, path, shuffled=True))
+        self.control_checkpoints.append(self._control(stage, method, path, "shuffled_labels"))
 
     def _control_verdict_only(self) -> None:
         stage = "controls/verdict_only"
@@ -364,29 +275,23 @@ class Run:
         self.world.once(path.with_suffix(".done"), write)
         spent = sum(one.get("train_tokens", 0) for one in self.metrics() if one["stage"].startswith("iter-"))
         steps = self._equal_steps(path, spent)
-        judge = self._control(stage, "sft", path, self.seed, "verdict_only", max_steps=steps)
-        self.control_checkpoints.append(judge)
+        self.control_checkpoints.append(self._control(stage, "sft", path, "verdict_only", max_steps=steps))
 
     def _equal_steps(self, path: Path, tokens: int) -> int:
         """Optimiser steps on these rows that see as many tokens as were spent elsewhere."""
         from transformers import AutoTokenizer
 
-        from selftrain.train import row_length
-
         tokenizer = AutoTokenizer.from_pretrained(self.seed.path)
-        lengths = [row_length(tokenizer, row.model_dump()) for row in read_jsonl(path, rows_module.SftRow)]
+        lengths = [row_length(tokenizer, row.model_dump()) for row in read_jsonl(path, SftRow)]
         mean = sum(lengths) / len(lengths)
         return max(1, math.ceil(tokens / (mean * self.config.sft.batch_size)))
 
-    def _control(
-        self, stage: str, method: Method, rows: Path, start: Checkpoint, name: str, max_steps: int | None = None
-    ) -> Checkpoint:
-        trained = self._train(stage, method, rows, start, max_steps)
-        checkpoint = Checkpoint(name=name, path=str(self.folder / stage / "model"), parent=start.name, method=method)
-        kept = Path(checkpoint.path) / ".kept"
+    def _control(self, stage: str, method: Method, rows: Path, name: str, max_steps: int | None = None) -> Checkpoint:
+        trained = self._train(stage, method, rows, self.seed, max_steps)
+        checkpoint = Checkpoint(name=name, path=str(self.folder / stage / "model"), parent=self.seed.name, method=method)
         found = candidates(trained)
-        # The last, not the best: a control is not selected.
-        self._keep(checkpoint, found[-1] if found and not kept.exists() else trained)
+        # The last, not the best: a control is not selected. Without candidates it was kept before.
+        self._keep(checkpoint, found[-1] if found else trained / "kept")
         return checkpoint
 
     # -- measuring ---------------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Generic, NoReturn, TypeVar
+from typing import IO, Generic, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +20,9 @@ from planner.records import Record
 from selftrain.errors import UserError
 
 T = TypeVar("T", bound=BaseModel)
+
+_OPEN_FILES = 128
+"""Shards that one reader keeps open at once; far below what a process may have, and enough for most runs."""
 
 
 class Line(Record, Generic[T]):
@@ -56,14 +60,21 @@ class Shard(Generic[T]):
     def append(self, key: str, items: Iterable[T] = (), dropped: str | None = None) -> None:
         body = ",".join(item.model_dump_json() for item in items)
         reason = "null" if dropped is None else f'"{dropped}"'
+        line = f'{{"key":"{key}","items":[{body}],"dropped":{reason}}}\n'.encode()
         try:
-            self._file.write(f'{{"key":"{key}","items":[{body}],"dropped":{reason}}}\n'.encode())
+            # A disk that is filling up takes a part and says so only by its length; the rest must follow or be refused.
+            while line:
+                line = line[self._file.write(line) :]
         except OSError as error:
             disk_full(error, self.path)
 
     def __exit__(self, *_: object) -> None:
-        os.fsync(self._file.fileno())
-        self._file.close()
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            disk_full(error, self.path)
+        finally:
+            self._file.close()
 
 
 class Shards(Generic[T]):
@@ -71,12 +82,18 @@ class Shards(Generic[T]):
 
     def __init__(self, folder: Path, item: type[T]) -> None:
         self._line = Line[item]  # type: ignore[valid-type]
-        self._places: dict[str, tuple[Path, int]] = {}
+        self._paths = sorted(folder.glob("rank-*.jsonl"))
+        # Key to offset * number of files + index of the file: one integer a line, where a tuple takes three times the room.
+        self._places: dict[str, int] = {}
         self._dropped: dict[str, str] = {}
-        for path in sorted(folder.glob("rank-*.jsonl")):
+        self._open: dict[int, IO[bytes]] = {}
+        weakref.finalize(self, _close_all, self._open)
+        for index, path in enumerate(self._paths):
             for number, offset, text in _lines(path):
                 line = self._parse(path, number, text)
-                self._places.setdefault(line.key, (path, offset))
+                if line.key in self._places:
+                    continue  # two ranks may have made it when their number changed; the first counts
+                self._places[line.key] = offset * len(self._paths) + index
                 if line.dropped:
                     self._dropped[line.key] = line.dropped
 
@@ -98,15 +115,23 @@ class Shards(Generic[T]):
         """What was made of one input; () for one that is owed or was dropped."""
         if key not in self._places:
             return ()
-        path, offset = self._places[key]
-        with path.open("rb") as file:
-            file.seek(offset)
-            return self._parse(path, 0, file.readline()).items
+        offset, index = divmod(self._places[key], len(self._paths))
+        file = self._file(index)
+        file.seek(offset)
+        return self._parse(self._paths[index], 0, file.readline()).items
 
     def __iter__(self) -> Iterator[T]:
         """Every item, in file order."""
         for key in self._places:
             yield from self.get(key)
+
+    def _file(self, index: int) -> IO[bytes]:
+        """An open file of ours: opening one for each line takes a round trip each on a network disk."""
+        if index not in self._open:
+            if len(self._open) == _OPEN_FILES:
+                self._open.pop(next(iter(self._open))).close()
+            self._open[index] = self._paths[index].open("rb")
+        return self._open[index]
 
     def _parse(self, path: Path, number: int, text: bytes) -> Line[T]:
         try:
@@ -167,6 +192,11 @@ def append_text(path: Path, line: str) -> None:
             file.write(line + "\n")
     except OSError as error:
         disk_full(error, path)
+
+
+def _close_all(files: dict[int, IO[bytes]]) -> None:
+    for file in files.values():
+        file.close()
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:

@@ -22,7 +22,7 @@ COIN = {"accuracy": 0.5, "position_consistent": 0.25}
 
 def write_summary(config: Config, folder: Path, checkpoints: list[str], controls: list[str], metrics: list[dict[str, Any]]) -> None:
     """Score every checkpoint on every held-out split, write the files, print the table."""
-    splits = list(config.pairs.held_out)
+    splits: list[str] = list(config.pairs.held_out)
     pairs = {split: folder / "pairs" / f"{split}.jsonl" for split in splits}
     scores = {
         (name, split): score_set(config, folder / "eval" / name / split, pairs[split])
@@ -61,7 +61,7 @@ def write_summary(config: Config, folder: Path, checkpoints: list[str], controls
     }
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     draw_curves(folder / "curves.png", {(n, s): scores[n, s] for n in checkpoints for s in splits}, checkpoints, splits)
-    print_table(config, folder, scores, checkpoints, controls, splits, baselines, summary["seconds"])  # type: ignore[arg-type]
+    print_table(config, folder, scores, checkpoints, controls, splits, baselines, summary["seconds"])
 
 
 def _baselines(path: Path) -> dict[str, float]:

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from planner.records import Record
 from planner.styles.evalplanner import EvalPlannerStyle
@@ -33,8 +33,7 @@ class TrainJob(Record):
     """Path of the checkpoint it starts from; for DPO also the reference."""
     out: str
     max_steps: int | None = None
-    """Overrides the config's (the controls spend an equal number of tokens)."""
-    ends: Literal["chain", "verdict"] = "chain"
+    """Exactly so many optimiser steps, whatever the config's epochs (a control spends an equal number of tokens)."""
 
 
 class TrainStats(Record):
@@ -87,12 +86,11 @@ def train(config: Config, job: TrainJob) -> None:
             f"{settings.micro_batch_size} × {world}"
         )
     cuda = torch.cuda.is_available()
-    max_steps = job.max_steps or settings.max_steps
     common: dict[str, Any] = {
         "output_dir": str(out),
         "learning_rate": settings.learning_rate,
         "num_train_epochs": settings.epochs,
-        "max_steps": -1 if max_steps is None else _steps(len(keep), settings.batch_size, settings.epochs, max_steps),
+        "max_steps": job.max_steps or _steps(len(keep), settings.batch_size, settings.epochs, settings.max_steps),
         "per_device_train_batch_size": settings.micro_batch_size,
         "gradient_accumulation_steps": accumulation,
         "warmup_steps": settings.warmup_steps,
@@ -134,6 +132,7 @@ def train(config: Config, job: TrainJob) -> None:
             if state.is_world_process_zero and logs and "loss" in logs:
                 entry = {"step": state.global_step, **{k: v for k, v in logs.items() if isinstance(v, int | float)}}
                 append_text(out / "log.jsonl", json.dumps(entry))
+                assert self.bar is not None
                 self.bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -186,9 +185,10 @@ def row_length(tokenizer: Any, row: dict[str, Any]) -> int:
     return sum(len(tokenizer.apply_chat_template(row["prompt"] + side, tokenize=True, return_dict=False)) for side in sides)
 
 
-def _steps(rows: int, batch: int, epochs: float, limit: int) -> int:
-    """Optimiser steps of that many epochs, at most `limit`."""
-    return max(1, min(limit, int(-(-rows // batch) * epochs)))
+def _steps(rows: int, batch: int, epochs: float, limit: int | None) -> int:
+    """Optimiser steps of that many epochs, at most `limit` where there is one."""
+    whole = max(1, int(-(-rows // batch) * epochs))
+    return min(limit, whole) if limit else whole
 
 
 def candidates(out: Path) -> list[Path]:

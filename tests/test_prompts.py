@@ -57,7 +57,15 @@ def test_fields_are_text_and_nothing_else(instruction: str, a: str, b: str) -> N
 
 
 def test_plain_text_and_code_stay_as_they_are() -> None:
-    for text in ("x = a[[0]] if b else [1]", "if a < b and c > d:", "<div class='s'>", "List[int]", "don't [sic]", "a[i][j]", "1 <= 2"):
+    for text in (
+        "x = a[[0]] if b else [1]",
+        "if a < b and c > d:",
+        "<div class='s'>",
+        "List[int]",
+        "don't [sic]",
+        "a[i][j]",
+        "1 <= 2",
+    ):
         assert prompts.defuse(text) == text or "[[0]]" in text
     assert prompts.defuse("see [[A]] there") == "see ((A)) there"
 
@@ -81,11 +89,15 @@ def test_the_owner_s_prompts_stand_word_for_word() -> None:
     """A released checkpoint must be asked in exactly its words (arXiv 2501.18099, Figures 3 and 5)."""
     plan, _ = prompts.render("paper", "plan", instruction="Q")
     assert plan == [("user", plan[0][1])]
-    assert plan[0][1].startswith("We want to evaluate the quality of the responses provided by AI assistants to the user question displayed below.")
+    assert plan[0][1].startswith(
+        "We want to evaluate the quality of the responses provided by AI assistants to the user question displayed below."
+    )
     assert plan[0][1].endswith('"[Start of Evaluation Plan]" and "[End of Evaluation Plan]".\n\n[User Question]\nQ')
     judge, _ = prompts.render("paper", "judge", instruction="Q", response_a="a1", response_b="b1")
     assert [role for role, _ in judge] == ["system", "user"]
-    assert judge[0][1].startswith("Please act as an impartial judge and evaluate the quality of the responses provided by two AI assistants")
+    assert judge[0][1].startswith(
+        "Please act as an impartial judge and evaluate the quality of the responses provided by two AI assistants"
+    )
     assert judge[0][1].endswith('"[[A]]" if assistant A is better, "[[B]]" if assistant B is better.')
     assert judge[1][1] == (
         "[User Question]\nQ\n\n[The Start of Assistant A's Answer]\na1\n[The End of Assistant A's Answer]\n\n"

@@ -51,6 +51,16 @@ def test_records_refuse_what_they_do_not_know() -> None:
 def test_equal_draws_keep_their_identity() -> None:
     def chain(sample: int) -> Chain:
         completion = Completion(text="same", finish_reason="stop", tokens=1)
-        return Chain(pair_id="p", order="ab", plan_id="z", plan="z", sample=sample, completion=completion, execution="e", verdict="A", p_a=None)
+        return Chain(
+            pair_id="p",
+            order="ab",
+            plan_id="z",
+            plan="z",
+            sample=sample,
+            completion=completion,
+            execution="e",
+            verdict="A",
+            p_a=None,
+        )
 
     assert chain(0).id != chain(1).id

@@ -23,7 +23,7 @@ Stream = Callable[[], Iterator[LabeledPair]]
 
 def split_sizes(config: Config) -> dict[str, int]:
     """Pairs in each split: held-out sets, `validation`, and `train-<k>` for each iteration."""
-    sizes: dict[str, int] = dict(config.pairs.held_out)
+    sizes: dict[str, int] = {str(split): n for split, n in config.pairs.held_out.items()}
     sizes["validation"] = config.pairs.validation
     sizes |= {f"train-{k}": iteration.pairs for k, iteration in enumerate(config.iterations, 1)}
     return sizes
@@ -44,7 +44,13 @@ def write_splits(config: Config, folder: Path) -> Counter[str]:
     if pairs.source == "jsonl":
         from selftrain.pairs import jsonl
 
-        return write_streamed(lambda: jsonl.read(path, dict(pairs.columns)), folder, sizes, path, config.seed)
+        return write_streamed(
+            lambda: jsonl.read(path, {str(field): column for field, column in pairs.columns.items()}),
+            folder,
+            sizes,
+            path,
+            config.seed,
+        )
     from selftrain.pairs import gsm8k
 
     return write_streamed(lambda: gsm8k.read(path, config.seed), folder, sizes, path, config.seed)
@@ -69,11 +75,12 @@ def _write_builtin(config: Config, folder: Path, sizes: dict[str, int]) -> Count
 
 
 def write_streamed(stream: Stream, folder: Path, sizes: dict[str, int], path: Path, seed: int) -> Counter[str]:
-    """Deal a file's pairs out over the splits in two passes, holding one hash a prompt.
+    """Deal a file's pairs out over the splits in two passes, holding one hash a pair.
 
-    Prompts are shuffled by hash and dealt whole, so that no prompt is in two splits. Pairs keep the file's order within one.
+    Prompts are shuffled by hash and dealt whole, so that no prompt is in two splits. Pairs keep the file's order within one. Of
+    equal pairs the first counts.
     """
-    groups: Counter[str] = Counter(one.cluster for one in stream())
+    groups: Counter[str] = Counter(one.cluster for one in _once(stream()))
     shuffled = sorted(groups, key=lambda group: digest("split", str(seed), group))
     place: dict[str, str] = {}
     dealt = iter(shuffled)
@@ -96,7 +103,7 @@ def write_streamed(stream: Stream, folder: Path, sizes: dict[str, int], path: Pa
             name: stack.enter_context((folder / f"{name}.jsonl.part").open("w", encoding="utf-8")) for name in sizes
         }
         try:
-            for one in stream():
+            for one in _once(stream()):
                 name = place.get(one.cluster, "")
                 # The last prompt of a split may hold a pair more than it needs.
                 if name and written[name] < sizes[name]:
@@ -107,6 +114,15 @@ def write_streamed(stream: Stream, folder: Path, sizes: dict[str, int], path: Pa
     for name in sizes:
         (folder / f"{name}.jsonl.part").replace(folder / f"{name}.jsonl")
     return written
+
+
+def _once(pairs: Iterable[LabeledPair]) -> Iterator[LabeledPair]:
+    """Pairs without repetition: an engine refuses to be asked the same thing twice at a time."""
+    seen: set[str] = set()
+    for one in pairs:
+        if one.pair.id not in seen:
+            seen.add(one.pair.id)
+            yield one
 
 
 def prefer_baseline(pairs: Iterable[LabeledPair], note: str) -> float | None:

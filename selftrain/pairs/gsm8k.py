@@ -72,7 +72,8 @@ def _quota(path: Path, seed: int) -> dict[tuple[str, str], set[str]]:
 def _contrasts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(right model, wrong model) pairs of a problem whose texts differ."""
     for right, wrong in permutations(MODELS, 2):
-        if row[right]["is_correct"] and not row[wrong]["is_correct"]:
+        differ = _clean(row[right]["solution"]) != _clean(row[wrong]["solution"])
+        if row[right]["is_correct"] and not row[wrong]["is_correct"] and differ:
             yield right, wrong
 
 

@@ -31,7 +31,8 @@ def read(path: Path, columns: dict[str, str] | None = None) -> Iterator[LabeledP
         for field, column in names.items():
             value = row.get(column)
             if not isinstance(value, str) or not value.strip():
-                found = "is missing" if column not in row else f"is {type(value).__name__}, not text" if value != "" else "is empty"
+                empty_or_no_text = "is empty" if isinstance(value, str) else f"is {type(value).__name__}, not text"
+                found = empty_or_no_text if column in row else "is missing"
                 raise UserError(f"{where}: {column!r} {found}; each row needs {', '.join(names.values())}")
             texts[field] = value
         if texts["chosen"] == texts["rejected"]:
@@ -85,6 +86,8 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             where = f"{path}:{number}"
             try:
                 row = json.loads(text)
+                # Half a surrogate pair, which an escape can name, could be read but never written.
+                json.dumps(row, ensure_ascii=False).encode()
             except ValueError as error:
                 raise UserError(f"{where} is not JSON ({error}); mend or remove the line") from None
             if not isinstance(row, dict):

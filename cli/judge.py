@@ -1,0 +1,273 @@
+"""`evalplanner judge`: one pair from the command line, or a file of them, through `planner.judge.Judge`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.terminal import mendable, plain, stdout_kept, visible
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from planner.judge import Judge
+    from planner.records import Judgment, OrderJudgment, Pair
+
+_BLOCK = 256
+"""Pairs of a file judged together; results appear, and memory is freed, block by block."""
+_ROW = '{"instruction": …, "response_a": …, "response_b": …}'
+
+
+def judge(
+    model: Annotated[
+        str, typer.Argument(help="A checkpoint folder made by selftrain; with --server, the served model's name.", metavar="MODEL")
+    ],
+    instruction: Annotated[
+        str | None, typer.Option("--instruction", "-i", help="What was asked. @PATH reads a file, - reads stdin.", metavar="TEXT")
+    ] = None,
+    response_a: Annotated[
+        str | None, typer.Option("--response-a", "-a", help="The first response; @PATH and - as above.", metavar="TEXT")
+    ] = None,
+    response_b: Annotated[
+        str | None, typer.Option("--response-b", "-b", help="The second response; @PATH and - as above.", metavar="TEXT")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help=f"Judge every line of a JSONL file instead: {_ROW}.", metavar="FILE.jsonl")
+    ] = None,
+    rule: Annotated[
+        Literal["mean", "agree", "first"],
+        typer.Option(
+            help="mean: both orders, the larger mean probability wins. agree: both orders, no verdict unless they name the same "
+            "response. first: asked once, as it stands."
+        ),
+    ] = "mean",
+    force: Annotated[
+        bool, typer.Option("--force", help="Read a verdict from the probabilities where the text names none, and mark it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a pair on stdout, and nothing else there.")] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(help="Ask the model behind this OpenAI-compatible URL; OPENAI_API_KEY is its key.", metavar="URL"),
+    ] = None,
+    prompts: Annotated[
+        Literal["paper", "short"] | None,
+        typer.Option(help="The prompt set to ask with. A checkpoint made by selftrain knows its own; other models need one."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Longest answer in tokens. Default: the checkpoint's own, else 2048.")
+    ] = None,
+) -> None:
+    """Ask a judge which of two responses is better: its plan, the plan's execution in both orders, and the verdict.
+
+    \b
+    Examples:
+      evalplanner judge runs/demo/M2_DPO -i "Name a river in French." -a "La Loire." -b "The Loire."
+      evalplanner judge runs/demo/M2_DPO -i @task.txt -a @first.txt -b - --json < second.txt
+      evalplanner judge my-judge --server http://127.0.0.1:8000/v1 --prompts paper --file pairs.jsonl --json
+
+    P(A) is the mean over the orders of the probability that response A is better. The last newline of a text that comes
+    from a file or from stdin is left out.
+
+    Exit status: 0 judged (no verdict is a judgment too), 2 something that you can mend (one line on stderr says what),
+    130 stopped by Ctrl-C.
+    """
+    with mendable():
+        from selftrain.errors import UserError
+
+        texts = (instruction, response_a, response_b)
+        if file is not None and any(text is not None for text in texts):
+            raise UserError("--file brings its own instructions and responses: leave out the options that name them")
+        if file is None and any(text is None for text in texts):
+            raise UserError("a pair is --instruction, --response-a and --response-b, all three; many pairs are --file FILE.jsonl")
+        if file is not None:
+            total = sum(1 for _ in read_pairs(file))  # a bad row stops before a model is loaded
+            if not total:
+                raise UserError(f"{file} holds no pairs; a row is {_ROW}")
+        else:
+            pair = pair_of(*texts)
+        with stdout_kept():
+            opened = open_judge(model, server=server, prompts=prompts, max_tokens=max_tokens, rule=rule, force=force)
+        try:
+            if file is not None:
+                show_many(judge_file(opened, file, total), as_json=as_json)
+            else:
+                with stdout_kept():
+                    judgment = opened.compare(pair.instruction, pair.response_a, pair.response_b)
+                show_one(judgment, as_json=as_json)
+        finally:
+            with stdout_kept():
+                opened.engine.close()
+
+
+def open_judge(
+    model: str,
+    *,
+    server: str | None,
+    prompts: Literal["paper", "short"] | None,
+    max_tokens: int | None,
+    rule: Literal["mean", "agree", "first"],
+    force: bool,
+) -> Judge:
+    """The judge that the options name, with an engine of its own."""
+    from planner.judge import CARD, Judge
+    from planner.styles.evalplanner import EvalPlannerStyle
+    from selftrain.errors import UserError
+
+    if prompts is None:
+        if server is not None:
+            raise UserError("a server does not say how its model wants to be asked: add --prompts paper or --prompts short")
+        if Path(model).is_dir() and not (Path(model) / CARD).is_file():
+            raise UserError(f"{model} holds no {CARD}, which says how it wants to be asked: add --prompts paper or --prompts short")
+        opened = Judge.from_pretrained(model, rule=rule, force=force)
+        opened.max_tokens = max_tokens or opened.max_tokens
+        return opened
+    from planner.engines.base import Engine
+
+    engine: Engine
+    if server is not None:
+        from planner.engines.server import ServerEngine
+
+        engine = ServerEngine(server, model)
+    else:
+        from planner.engines.vllm import VllmEngine
+
+        engine = VllmEngine(model, enforce_eager=True)
+    return Judge(engine, EvalPlannerStyle(prompt_set=prompts), max_tokens=max_tokens or 2048, rule=rule, force=force)
+
+
+# -- in --------------------------------------------------------------------------------------------------------------
+
+
+def pair_of(instruction: str | None, response_a: str | None, response_b: str | None) -> Pair:
+    """The pair that three options spell."""
+    from planner.records import Pair
+    from selftrain.errors import UserError
+
+    named = {"instruction": instruction or "", "response_a": response_a or "", "response_b": response_b or ""}
+    if sum(value == "-" for value in named.values()) > 1:
+        raise UserError("stdin can be read once: give - to one option and @PATH to the others")
+    return Pair(**{name: _text(value) for name, value in named.items()})
+
+
+def _text(value: str) -> str:
+    """An option's text: itself, or what @PATH or - leads to."""
+    from selftrain.errors import UserError
+
+    if value != "-" and not value.startswith("@"):
+        return value
+    place = "stdin" if value == "-" else value[1:]
+    try:
+        text = sys.stdin.read() if value == "-" else Path(place).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{place} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place} is not UTF-8: {error.reason} at byte {error.start}") from None
+    # The last newline is the editor's.
+    return text.removesuffix("\n")
+
+
+def read_pairs(path: Path) -> Iterator[tuple[int, Pair]]:
+    """Stream (line number, pair) of a JSONL file; blank lines are passed over."""
+    from pydantic import ValidationError
+
+    from planner.records import Pair
+    from selftrain.errors import UserError
+
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, Pair.model_validate_json(line)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        what = "is not JSON" if problem["type"] == "json_invalid" else f"does not fit at {'.'.join(map(str, problem['loc']))}"
+        raise UserError(f"{path}:{number} {what} ({problem['msg']}); a row is {_ROW}") from None
+
+
+def judge_file(judge: Judge, path: Path, total: int) -> Iterator[tuple[int, Pair, Judgment]]:
+    """Judge a file block by block, in its order, with a bar on stderr."""
+    from selftrain.errors import UserError
+    from selftrain.progress import progress_bar
+
+    rows = read_pairs(path)
+    with progress_bar("pairs", total, "pair") as bar:
+        while block := list(islice(rows, _BLOCK)):
+            for number, pair in block:
+                if not judge.fits(pair):
+                    raise UserError(
+                        f"{path}:{number} and {judge.max_tokens} tokens of answer do not fit the model's context: shorten the row "
+                        "or lower --max-tokens"
+                    )
+            with stdout_kept():
+                judgments = list(judge.compare_many(pair for _, pair in block))
+            bar.update(len(block))
+            for (number, pair), judgment in zip(block, judgments, strict=True):
+                yield number, pair, judgment
+
+
+# -- out -------------------------------------------------------------------------------------------------------------
+
+
+def show_one(judgment: Judgment, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(judgment)
+        return
+    from rich.console import Console, Group
+    from rich.panel import Panel
+
+    parts: list[RenderableType] = [plain("Plan", "bold"), plain(judgment.plan or "(none)")]
+    for one in judgment.orders:
+        parts += [plain(""), plain(_order_heading(one), "bold"), plain(one.execution or "(nothing)")]
+    verdict = _verdict(judgment.verdict)
+    parts += [plain(""), plain(f"{verdict} · P(A) {_p(judgment.p_a)} · {_agreement(judgment)}", "bold")]
+    Console().print(Panel(Group(*parts), title=plain(verdict), title_align="left"))
+
+
+def show_many(judged: Iterator[tuple[int, Pair, Judgment]], *, as_json: bool) -> None:
+    if as_json:
+        for _, _, judgment in judged:
+            _print_json(judgment)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("line", "instruction", "verdict", "P(A)", "orders")
+    for number, pair, judgment in judged:
+        start = visible(" ".join(pair.instruction[:400].split()))
+        cells = (str(number), start[:59] + "…" if len(start) > 60 else start, _verdict(judgment.verdict), _p(judgment.p_a))
+        table.add_row(*(plain(cell) for cell in (*cells, _agreement(judgment))))
+    Console().print(table)
+
+
+def _print_json(judgment: Judgment) -> None:
+    # ASCII, so that any pipe takes it.
+    sys.stdout.write(json.dumps(judgment.model_dump(mode="json")) + "\n")
+    sys.stdout.flush()
+
+
+def _order_heading(one: OrderJudgment) -> str:
+    shown = "as given" if one.order == "ab" else "swapped: here the judge calls response B its A"
+    marks = "".join(f" · {mark}" for mark, holds in (("forced", one.forced), ("cut off", one.cut_off)) if holds)
+    return f"Execution, {shown} → {_verdict(one.verdict)} · P(A) {_p(one.p_a)}{marks}"
+
+
+def _verdict(verdict: str) -> str:
+    return {"A": "A is better", "B": "B is better", "tie": "tie"}.get(verdict, "no verdict")
+
+
+def _p(p_a: float | None) -> str:
+    return "unknown" if p_a is None else f"{p_a:.2f}"
+
+
+def _agreement(judgment: Judgment) -> str:
+    if len(judgment.orders) == 1:
+        return "one order"
+    return "both orders agree" if judgment.consistent else "orders disagree"

@@ -1,0 +1,46 @@
+"""The `evalplanner` command: one file a subcommand, arguments in, one call out.
+
+    evalplanner judge runs/demo/M2_DPO -i "Name a river in French." -a "La Loire." -b "The Loire."
+    evalplanner train configs/demo.toml
+
+Nothing heavy is imported before a command runs, so that every help page comes at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cli.judge import judge
+from cli.train import train
+
+app = typer.Typer(
+    name="evalplanner",
+    help=(
+        "A judge that plans before it judges: train it from its own verdicts, and ask it which of two responses is better.\n\n"
+        "\b\n"
+        "  evalplanner train configs/demo.toml\n"
+        '  evalplanner judge runs/demo/M2_DPO -i "Name a river in French." -a "La Loire." -b "The Loire."\n\n'
+        "Exit status: 0 done, 2 something that you can mend (stderr says what), 130 stopped by Ctrl-C."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain help: square brackets in it are text.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(judge)
+app.command()(train)
+
+
+def main() -> None:
+    # A terminal that cannot show a character gets its escape, not a crash.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    app(prog_name="evalplanner")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""From drawn chains to judged chains to rows: what rank 0 does between two children. No model, no engine.
+
+Here labels join (blueprint rule 2 settles forced verdicts first), and `judged.jsonl` and `<method>.jsonl` are written whole, in the
+pairs' order, so that they are byte-identical whatever order, rank or attempt the chains were made in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from planner.engines.scripted import uniform
+from planner.execute import ForcedVerdict, forced_chain, position_bias
+from planner.records import Chain, JudgedChain, LabeledPair, Pair, Plan, flip
+from rewards.outcome import judged
+from selftrain.config import Config, Method
+from selftrain.errors import UserError
+from selftrain.rows import Drawn, balanced, dpo_rows, sft_rows
+from selftrain.sample import Sampler
+from selftrain.store import Shards, read_jsonl, write_jsonl
+
+
+class Chains(NamedTuple):
+    """A finished sampling stage."""
+
+    folder: Path
+    pairs: Path
+    sampler: str
+    """Name of the checkpoint that drew them."""
+    first: bool
+    """Drawn by the seed: plans from the instruction alone."""
+
+    @property
+    def judged(self) -> Path:
+        return self.folder / "judged.jsonl"
+
+
+def judge_chains(config: Config, chains: Chains) -> Counter[str]:
+    """Write `judged.jsonl`; returns counts: the four outcomes (they add up to `chains`), forced, disagrees, plans.
+
+    Raises:
+        UserError: no chain was drawn at all.
+    """
+    forced = Shards(chains.folder / "forced", ForcedVerdict)
+    bias = position_bias(forced) if config.sampling.calibrate_forced else 0.0
+    counts: Counter[str] = Counter(right=0, wrong=0, no_verdict=0, cut_off=0, forced=0, disagrees=0)
+
+    def every() -> Iterator[JudgedChain]:
+        for labeled, found in drawn_chains(config, chains):
+            for chain in found:
+                read = forced.get(chain.id)
+                if read:
+                    # A function of seed and identity, so that a resumed run draws the same.
+                    chain = forced_chain(chain, read[0], bias=bias, draw=uniform("forced", str(config.seed), chain.id))
+                one = judged(chain, labeled)
+                counts.update({one.outcome: 1, "forced": chain.forced, "disagrees": chain.disagrees})
+                yield one
+
+    counts["chains"] = write_jsonl(chains.judged, every())
+    plans = Shards(chains.folder / "plans", Plan)
+    written = [one.text is not None for one in plans]
+    counts.update({"plans": len(written), "plans_cut_off": written.count(False), "over_long": len(plans.dropped)})
+    if not counts["chains"]:
+        raise UserError(
+            f"{chains.folder}: no chain was drawn ({counts['plans_cut_off']} of {counts['plans']} plans were cut off, "
+            f"{counts['over_long']} prompts do not fit): raise sampling.plan_tokens or engine.max_model_len"
+        )
+    return counts
+
+
+def drawn_chains(config: Config, chains: Chains) -> Iterator[tuple[LabeledPair, list[Chain]]]:
+    """Every pair with its chains as they were drawn, in the pairs' order."""
+    sampler = Sampler(config, chains.folder, chains.pairs, first=chains.first)
+    plans, found = Shards(chains.folder / "plans", Plan), Shards(chains.folder / "chains", Chain)
+    for labeled in read_jsonl(chains.pairs, LabeledPair):
+        inputs = sampler.execution_inputs([labeled.pair], plans)
+        yield labeled, [chain for item in inputs for chain in found.get(item.key)]
+
+
+def write_rows(config: Config, method: Method, chains: Chains, path: Path, *, shuffled: bool = False) -> tuple[int, Counter[str]]:
+    """Write TRL rows; returns how many, and what was left out and why.
+
+    Args:
+        shuffled: the control arm: outcomes under a label that a coin chose for each pair.
+
+    Raises:
+        UserError: not one row could be made.
+    """
+    counts: Counter[str] = Counter()
+
+    def draw(into: Counter[str]) -> Iterator[Drawn]:
+        found = read_jsonl(chains.judged, JudgedChain)
+        if shuffled:
+            found = (_shuffled(one, config.seed) for one in found)
+        make: Any = sft_rows if method == "sft" else dpo_rows
+        drawn: Iterator[Drawn] = make(found, PairReader(chains.pairs), config.style, config.rows, seed=config.seed, counts=into)
+        return drawn
+
+    passes = iter((counts, Counter[str]()))  # the second pass would count everything again
+    share = config.rows.max_unparsed_share if method == "dpo" else 1.0
+    written = write_jsonl(path, balanced(lambda: draw(next(passes)), max_unparsed_share=share, counts=counts))
+    if not written:
+        hint = "; rows.train_forced = true lets forced verdicts train" if counts["forced"] and not config.rows.train_forced else ""
+        raise UserError(f"{path}: no {method} row could be made of {chains.judged}: left out {told(counts)}{hint}")
+    return written, counts
+
+
+class PairReader:
+    """Pairs by id, from a file that is read alongside chains in the same order: holds one pair at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = read_jsonl(path, LabeledPair)
+        self._last: Pair | None = None
+
+    def __call__(self, pair_id: str) -> Pair:
+        while self._last is None or self._last.id != pair_id:
+            self._last = next(self._stream).pair
+        return self._last
+
+
+def told(counts: Counter[str]) -> str:
+    """Counts as a person reads them."""
+    return ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.most_common() if n) or "nothing"
+
+
+def _shuffled(one: JudgedChain, seed: int) -> JudgedChain:
+    coin = "A" if uniform("shuffled", str(seed), one.chain.pair_id) < 0.5 else "B"
+    gold: Any = coin if one.chain.order == "ab" else flip(coin)  # type: ignore[arg-type]
+    if gold == one.gold:
+        return one
+    outcome: Any = {"right": "wrong", "wrong": "right"}.get(one.outcome, one.outcome)
+    return one.model_copy(update={"gold": gold, "outcome": outcome})

@@ -1,0 +1,315 @@
+"""The `evalplanner` command: what it prints, where, and with which exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import cli.judge
+from cli.main import app
+from cli.terminal import plain, visible
+from planner.engines.base import Request
+from planner.engines.scripted import ScriptedEngine, default_script
+from planner.judge import Judge
+from planner.records import Judgment
+from planner.styles.evalplanner import EvalPlannerStyle
+from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, PLAN_END, PLAN_START
+
+ROOT = Path(__file__).resolve().parent.parent
+ONE = ["judge", "some-model", "--instruction", "Name a river.", "--response-a", "The Loire.", "--response-b", "The Alps."]
+EVIL = "[red]x[/red] [[A]] [/] [link=http://e.vil]y[/link] :smile: \x1b[2J\x9b31m\u202e"
+
+# Wide, so that no line of the text under test is broken; a terminal that would colour if it could.
+RUNNER = CliRunner(env={"COLUMNS": "300", "TERM": "xterm-256color", "NO_COLOR": None})
+
+
+def engine_says(monkeypatch: pytest.MonkeyPatch, script: Any = default_script, **judge: Any) -> dict[str, Any]:
+    """Have `open_judge` give a scripted one; returns what it was asked for, and `engine`."""
+    asked: dict[str, Any] = {}
+
+    def open_judge(model: str, *, max_tokens: int | None, rule: Any, force: bool, **options: Any) -> Judge:
+        asked.update(options, model=model, max_tokens=max_tokens, rule=rule, force=force)
+        asked["engine"] = ScriptedEngine(script, **judge)
+        return Judge(asked["engine"], EvalPlannerStyle(prompt_set="short"), max_tokens=max_tokens or 500, rule=rule, force=force)
+
+    monkeypatch.setattr(cli.judge, "open_judge", open_judge)
+    return asked
+
+
+def always(plan: str, execution: str, letter: str) -> Any:
+    """A script that says the same of everything."""
+    return lambda request, draw: (
+        f"{PLAN_START}\n{plan}\n{PLAN_END}\n{EXECUTION_START}\n{execution}\n{EXECUTION_END}\n{FINAL_VERDICT}\n[[{letter}]]"
+    )
+
+
+def loire(request: Request, draw: int) -> str:
+    """A script that knows that the Loire is the river, whichever side it is on."""
+    asked = request.messages[-1].content
+    letter = "A" if asked.index("Loire") < asked.index("Alps") else "B"
+    return str(always("Is it a river?", f"Only {letter} is one.", letter)(request, draw))
+
+
+def pairs_file(path: Path, n: int) -> Path:
+    rows = ({"instruction": f"Task {i}", "response_a": f"yes {i}", "response_b": f"no {i}"} for i in range(n))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+# -- one pair --------------------------------------------------------------------------------------------------------
+
+
+def test_a_panel_shows_plan_both_executions_verdict_and_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_says(monkeypatch, loire)
+    result = RUNNER.invoke(app, ONE)
+    assert result.exit_code == 0, result.output
+    for part in ("Is it a river?", "Only A is one.", "Only B is one.", "A is better", "P(A) 0.80", "both orders agree"):
+        assert part in result.stdout
+    assert result.stdout.count("→ A is better") == 2  # the swapped order is told in the pair's own naming
+
+
+def test_a_judge_that_follows_the_position_is_said_to_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_says(monkeypatch, always("p", "e", "A"))
+    result = RUNNER.invoke(app, ONE)
+    assert "orders disagree" in result.stdout
+    assert "no verdict" in result.stdout
+
+
+def test_json_is_the_judgment_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_says(monkeypatch, loire)
+    result = RUNNER.invoke(app, [*ONE, "--json"])
+    (line,) = result.stdout.splitlines()
+    judgment = Judgment.model_validate_json(line)
+    assert (judgment.verdict, judgment.consistent, len(judgment.orders)) == ("A", True, 2)
+    assert line.isascii()
+
+
+def test_options_reach_the_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = engine_says(monkeypatch, loire)
+    options = ["--rule", "first", "--force", "--server", "http://x/v1", "--prompts", "paper", "--max-tokens", "77", "--json"]
+    result = RUNNER.invoke(app, [*ONE, *options])
+    del asked["engine"]
+    assert asked == {
+        "model": "some-model", "server": "http://x/v1", "prompts": "paper", "rule": "first", "force": True, "max_tokens": 77,
+    }  # fmt: skip
+    assert len(json.loads(result.stdout)["orders"]) == 1
+
+
+def test_force_marks_a_verdict_that_was_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_says(monkeypatch, lambda request, draw: "I cannot say.")
+    assert "no verdict" in RUNNER.invoke(app, ONE).stdout
+    assert "forced" in RUNNER.invoke(app, [*ONE, "--force"]).stdout
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_engine_is_closed(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    asked = engine_says(monkeypatch, loire, max_model_len=1 if fails else 4096)
+    closed = []
+    monkeypatch.setattr(ScriptedEngine, "close", lambda self: closed.append(self))
+    assert RUNNER.invoke(app, ONE).exit_code == (2 if fails else 0)
+    assert closed == [asked["engine"]]
+
+
+def test_texts_come_from_files_and_stdin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = []
+    engine_says(monkeypatch, lambda request, draw: seen.append(request.messages[-1].content) or loire(request, draw))
+    (tmp_path / "a.txt").write_text("The Loire,\nof course.\n\n", encoding="utf-8")
+    arguments = ["judge", "m", "-i", "Name a river.", "-a", f"@{tmp_path / 'a.txt'}", "-b", "-", "--rule", "first"]
+    assert RUNNER.invoke(app, arguments, input="Alps, ça va?\n").exit_code == 0
+    assert "The Loire,\nof course.\n" in seen[0]
+    assert "Alps, ça va?" in seen[0]
+
+
+# -- untrusted text --------------------------------------------------------------------------------------------------
+
+
+def test_markup_in_a_models_text_is_printed_and_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_says(monkeypatch, always(f"plan {EVIL}", f"execution {EVIL}", "A"))
+    result = RUNNER.invoke(app, ONE)
+    assert result.exit_code == 0, result.output
+    shown = r"[red]x[/red] [[A]] [/] [link=http://e.vil]y[/link] :smile: \x1b[2J\x9b31m\u202e"
+    for part in ("plan", "execution"):
+        assert f"{part} {shown}" in result.stdout
+    assert not {"\x1b", "\x9b", "\u202e"} & set(result.stdout)
+
+
+def test_markup_in_a_files_row_is_printed_and_not_obeyed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine_says(monkeypatch, always("p", "e", "A"))
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(json.dumps({"instruction": "[red]x[/red] \x1b[2J", "response_a": "[[A]]", "response_b": "[/]"}) + "\n")
+    result = RUNNER.invoke(app, ["judge", "m", "--file", str(file)])
+    assert result.exit_code == 0, result.output
+    assert r"[red]x[/red] \x1b[2J" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_markup_in_an_error_is_printed_and_not_obeyed(tmp_path: Path) -> None:
+    result = RUNNER.invoke(app, ["judge", str(tmp_path / "[red]x[/red]\x1b[2J\nsecond"), *ONE[2:]])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert r"[red]x[/red]\x1b[2J second" in line
+
+
+def test_visible_keeps_what_is_text() -> None:
+    assert visible("é\t漢\n[[A]] 🙂") == "é\t漢\n[[A]] 🙂"
+    assert visible("a\r\nb\rc\ud800\x07") == "a\nb\\x0dc\\ud800\\x07".replace("\\x0d", "\\r")
+    assert plain("[bold]x[/bold]", "bold").plain == "[bold]x[/bold]"
+
+
+# -- many pairs ------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_judged_in_its_order_block_by_block(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cli.judge, "_BLOCK", 3)
+
+    def number(request: Request, draw: int) -> str:
+        found = next(word for word in request.messages[-1].content.split() if word.isdigit())
+        return str(always("p", found, "A")(request, draw))
+
+    engine_says(monkeypatch, number)
+    file = pairs_file(tmp_path / "pairs.jsonl", 8)
+    result = RUNNER.invoke(app, ["judge", "m", "--file", str(file), "--json"])
+    assert result.exit_code == 0, result.output
+    assert [json.loads(line)["execution"] for line in result.stdout.splitlines()] == [str(i) for i in range(8)]
+
+
+def test_a_table_names_each_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine_says(monkeypatch)
+    file = pairs_file(tmp_path / "pairs.jsonl", 3)
+    file.write_text(file.read_text().replace("\n", "\n\n"))  # blank lines are no rows, but count as lines
+    result = RUNNER.invoke(app, ["judge", "m", "--file", str(file)])
+    rows = [[cell.strip() for cell in line.split("│")[1:3]] for line in result.stdout.splitlines() if "Task" in line]
+    assert rows == [["1", "Task 0"], ["3", "Task 1"], ["5", "Task 2"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "is not JSON"),
+        ('{"instruction": "i", "response_a": "a"}', "does not fit at response_b"),
+        ('{"instruction": "i", "response_a": "a", "response_b": 3}', "does not fit at response_b"),
+        ('{"instruction": "i", "response_a": "a", "response_b": "b", "better": "A"}', "does not fit at better"),
+    ],
+)
+def test_a_bad_row_stops_before_a_model_is_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, says: str) -> None:
+    asked = engine_says(monkeypatch)
+    file = pairs_file(tmp_path / "pairs.jsonl", 2)
+    file.write_text(file.read_text() + line + "\n")
+    result = RUNNER.invoke(app, ["judge", "m", "--file", str(file), "--json"])
+    assert (result.exit_code, result.stdout, asked) == (2, "", {})
+    (error,) = result.stderr.splitlines()
+    assert f"{file}:3 {says}" in error
+
+
+def test_a_row_that_does_not_fit_the_context_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine_says(monkeypatch, max_model_len=1000)
+    file = pairs_file(tmp_path / "pairs.jsonl", 2)
+    row = {"instruction": "long", "response_a": "word " * 1000, "response_b": "b"}
+    file.write_text(file.read_text() + json.dumps(row) + "\n")
+    result = RUNNER.invoke(app, ["judge", "m", "--file", str(file), "--json"])
+    assert result.exit_code == 2
+    assert f"{file}:3 and 500 tokens of answer do not fit" in result.stderr
+
+
+# -- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["judge", "m"], "all three"),
+        (["judge", "m", "-i", "x", "-a", "y"], "all three"),
+        ([*ONE, "--file", "x.jsonl"], "leave out"),
+        (["judge", "m", "--file", "/nowhere/x.jsonl"], "/nowhere/x.jsonl cannot be read"),
+        (["judge", "m", "-i", "@/nowhere/x", "-a", "a", "-b", "b"], "/nowhere/x cannot be read"),
+        (["judge", "m", "-i", "-", "-a", "-", "-b", "b"], "stdin can be read once"),
+        (["judge", "/nowhere/m", *ONE[2:]], "no model at /nowhere/m"),
+        (["judge", "/nowhere/m", *ONE[2:], "--prompts", "short"], "no model at /nowhere/m"),
+        (["judge", str(ROOT), *ONE[2:]], "add --prompts"),
+        ([*ONE, "--server", "http://127.0.0.1:9/v1"], "add --prompts"),
+        (["train", "/nowhere/c.toml"], "/nowhere/c.toml does not exist"),
+        (["train", "configs/demo.toml", "sampling.plans=no"], "sampling.plans"),
+    ],
+)
+def test_what_can_be_mended_is_one_line_and_status_2(arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    result = RUNNER.invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert says in line
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"caf\xe9")
+    result = RUNNER.invoke(app, ["judge", "m", "-i", f"@{tmp_path / 'latin'}", "-a", "a", "-b", "b"])
+    assert result.exit_code == 2
+    assert "latin is not UTF-8" in result.stderr
+
+
+def test_train_is_one_call_into_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from selftrain import run
+
+    called = []
+    monkeypatch.setattr(run, "main", lambda arguments: called.append(arguments) or 2)
+    assert RUNNER.invoke(app, ["train", "c.toml", "seed=3", "sampling.plans=2"]).exit_code == 2
+    assert called == [["c.toml", "seed=3", "sampling.plans=2"]]
+
+
+@pytest.mark.parametrize("command", [["judge"], ["train"], []])
+def test_help_has_a_worked_example_and_the_exit_status(command: list[str]) -> None:
+    result = RUNNER.invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "  evalplanner " in result.stdout
+    assert "Exit status" in result.stdout
+
+
+# -- as a process ----------------------------------------------------------------------------------------------------
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *arguments], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60
+    )
+
+
+def test_help_comes_at_once() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        assert run_cli("--help").returncode == 0
+        return time.perf_counter() - start
+
+    # The best of three: the machine may be busy.
+    assert min(seconds() for _ in range(3)) < 1.0
+
+
+def test_a_missing_model_is_one_line_and_status_2() -> None:
+    done = run_cli("judge", "/nowhere/m", *ONE[2:])
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: no model at /nowhere/m")
+
+
+def test_what_libraries_print_does_not_reach_stdout() -> None:
+    script = (
+        "import os, sys\n"
+        "from cli.terminal import stdout_kept\n"
+        "print('before')\n"
+        "with stdout_kept():\n"
+        "    print('python')\n"
+        "    os.write(1, b'native\\n')\n"
+        "print('after')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.stdout == "before\nafter\n"
+    assert "native" in done.stderr
+    assert "python" in done.stderr

@@ -1,0 +1,290 @@
+"""The whole loop, for real: child processes, TRL, locks and resume; a scripted engine and a two-layer model make it quick.
+
+One run is made once and looked at by many tests; the others kill and resume it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from planner.records import ORDERS, Chain, JudgedChain, LabeledPair, Plan
+from selftrain.store import Shards, read_jsonl
+from tests.conftest import ROOT, tiny_config
+
+pytestmark = pytest.mark.slow
+
+
+def write_config(folder: Path, config: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{config['name']}.toml"
+    path.write_text(tomli_w.dumps(config))
+    return path
+
+
+def command(config: Path, *overrides: str) -> list[str]:
+    return [sys.executable, str(ROOT / "selftrain" / "run.py"), str(config), *overrides]
+
+
+def run(config: Path, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command(config, *overrides), capture_output=True, text=True, timeout=500, check=False)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """(run folder, what it printed) of one undisturbed run with both controls."""
+    folder = tmp_path_factory.mktemp("whole")
+    config = write_config(folder, tiny_config(folder, tiny_model, controls=["shuffled_labels", "verdict_only"]))
+    done = run(config)
+    return folder / "runs" / "tiny", done.stdout
+
+
+def test_every_checkpoint_is_made_measured_and_printed(whole: tuple[Path, str]) -> None:
+    folder, printed = whole
+    summary = json.loads((folder / "summary.json").read_text())
+    names = [one["name"] for one in summary["checkpoints"] if one["split"] == "known"]
+    assert names == ["seed", "M1_SFT", "M1_DPO", "M2_DPO"]
+    assert {one["name"] for one in summary["controls"]} == {"shuffled_labels", "verdict_only"}
+    for one in summary["checkpoints"] + summary["controls"]:
+        assert one["n"] == (6 if one["split"] == "known" else 4)
+        assert 0 <= one["accuracy_free"] <= one["accuracy"] <= 1
+        low, high = one["ci95"]["accuracy"]
+        assert low <= one["accuracy"] <= high
+    for name in (*names, "verdict_only", "coin"):
+        assert name in printed
+    assert summary["seconds"] > 0
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    stages = {one["stage"] for one in summary["stages"]}
+    assert {"pairs", "iter-1/sft/sample", "iter-1/sft/train", "iter-1/dpo/rows", "iter-2/dpo/selection", "eval"} <= stages
+
+
+def test_a_checkpoint_is_an_ordinary_folder_with_a_card(whole: tuple[Path, str]) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder, _ = whole
+    for name in ("M1_SFT", "M1_DPO", "M2_DPO"):
+        found = {path.name for path in (folder / name).iterdir()}
+        assert {"config.json", "model.safetensors", "tokenizer.json", "judge.json", "README.md"} <= found
+        assert "optimizer.pt" not in found
+        assert "trained on its own right and wrong verdicts" in (folder / name / "README.md").read_text()
+    AutoTokenizer.from_pretrained(folder / "M2_DPO")
+    AutoModelForCausalLM.from_pretrained(folder / "M2_DPO")
+    lines = [json.loads(line) for line in (folder / "checkpoints.jsonl").read_text().splitlines()]
+    assert [(one["name"], one["parent"]) for one in lines[:3]] == [("M1_SFT", "seed"), ("M1_DPO", "M1_SFT"), ("M2_DPO", "M1_DPO")]
+
+
+def test_training_moves_weights_in_every_stage(whole: tuple[Path, str], tiny_model: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder, _ = whole
+    before = load_file(tiny_model / "model.safetensors")
+    for name in ("M1_SFT", "M1_DPO", "M2_DPO"):
+        after = load_file(folder / name / "model.safetensors")
+        assert any(not torch.equal(before[key], after[key]) for key in before), name
+        before = after
+
+
+def test_outcomes_add_up_and_plans_know_what_they_saw(whole: tuple[Path, str]) -> None:
+    folder, _ = whole
+    for stage, first in (("iter-1/sft", True), ("iter-2/dpo", False)):
+        metrics = {one["stage"]: one for one in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())}
+        entry = metrics[f"{stage}/sample"]
+        judged = list(read_jsonl(folder / stage / "judged.jsonl", JudgedChain))
+        assert entry["right"] + entry["wrong"] + entry["no_verdict"] + entry["cut_off"] == entry["chains"] == len(judged)
+        plans = list(Shards(folder / stage / "plans", Plan))
+        assert all((one.pair_id is None) == first and (one.order is None) == first for one in plans)
+        by_id = {one.id: one for one in plans}
+        pairs = {one.pair.id: one for one in read_jsonl(folder / "pairs" / f"train-{stage[5]}.jsonl", LabeledPair)}
+        for one in judged:
+            plan = by_id[one.chain.plan_id]
+            assert plan.text == one.chain.plan
+            assert plan.order in (None, one.chain.order), "a later plan is executed only in the order it saw"
+            assert one.gold == pairs[one.chain.pair_id].gold(one.chain.order)
+        assert {one.chain.order for one in judged} == set(ORDERS)
+
+
+def test_iterations_use_fresh_pairs_and_held_out_ones_stay_out(whole: tuple[Path, str]) -> None:
+    folder, _ = whole
+    ids = {
+        path.stem: {one.pair.instruction for one in read_jsonl(path, LabeledPair)} for path in (folder / "pairs").glob("*.jsonl")
+    }
+    assert set(ids) == {"train-1", "train-2", "validation", "known", "unseen"}
+    names = sorted(ids)
+    for i, name in enumerate(names):
+        for other in names[i + 1 :]:
+            assert not ids[name] & ids[other], (name, other)
+
+
+def test_every_training_row_ends_in_its_verdict(whole: tuple[Path, str], tiny_model: Path) -> None:
+    from transformers import AutoTokenizer
+
+    folder, _ = whole
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    rows = 0
+    for path in [*folder.glob("iter-*/*/sft.jsonl"), *folder.glob("iter-*/*/dpo.jsonl"), *folder.glob("controls/**/[sd]??.jsonl")]:
+        for row in map(json.loads, path.read_text().splitlines()):
+            rows += 1
+            sides = [row["completion"]] if "completion" in row else [row["chosen"], row["rejected"]]
+            texts = [
+                tokenizer.decode(tokenizer.apply_chat_template(row["prompt"] + side, tokenize=True, return_dict=False))
+                for side in sides
+            ]
+            assert texts[0].rstrip().endswith(("[[A]]<|im_end|>", "[[B]]<|im_end|>")), texts[0][-80:]
+            if len(texts) == 2:
+                assert texts[0] != texts[1]
+                assert texts[0].split("<|im_start|>assistant")[0] == texts[1].split("<|im_start|>assistant")[0]
+    assert rows > 20
+
+
+def test_the_same_command_again_does_nothing_twice(whole: tuple[Path, str], tiny_model: Path) -> None:
+    folder, printed = whole
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    chains = (folder / "iter-1/sft/chains/rank-0.jsonl").read_bytes()
+    config = write_config(
+        folder.parent.parent, tiny_config(folder.parent.parent, tiny_model, controls=["shuffled_labels", "verdict_only"])
+    )
+    again = run(config)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
+    assert (folder / "iter-1/sft/chains/rank-0.jsonl").read_bytes() == chains
+    table = printed[printed.index("held-out pairs") :].rsplit("\n", 2)[0]
+    assert table in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [("sampling.temperature=0.5", "sampling.temperature"), ("seed=9", "seed"), ("iterations.1.pairs=7", "iterations")],
+)
+def test_a_changed_recipe_is_refused_and_named(whole: tuple[Path, str], override: str, named: str) -> None:
+    folder, _ = whole
+    done = run(folder.parent.parent / "tiny.toml", override, check=False)
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert named in last
+
+
+def artefacts(folder: Path) -> dict[str, bytes]:
+    """What must be byte-identical however often a run was killed: everything but logs, clocks, ledgers and tensors."""
+    kept = {}
+    for path in sorted(folder.glob("**/*.jsonl")):
+        name = str(path.relative_to(folder))
+        if path.name.startswith(("seconds-", "ledger-", "log", "attempts", "metrics")):
+            continue
+        kept[name] = path.read_bytes()
+    return kept
+
+
+def kill_when(process: subprocess.Popen[bytes], ready: Callable[[], bool], stderr: Path | None = None) -> None:
+    """SIGKILL the parent as soon as `ready`, and see its children die with it."""
+    deadline = time.monotonic() + 300
+    while not ready():
+        if process.poll() is not None:
+            pytest.fail("the run ended before it could be killed: " + (stderr.read_text()[-2000:] if stderr else ""))
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False).stdout.split()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{child}/stat").exists() and not _is_zombie(child) for child in children):
+        assert time.monotonic() < deadline, "a child outlived its killed parent"
+        time.sleep(0.05)
+
+
+def _is_zombie(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_a_run_killed_in_every_stage_ends_byte_identical(whole: tuple[Path, str], tiny_model: Path, tmp_path: Path) -> None:
+    """Killed while it samples, trains, selects and measures, and resumed each time: nothing lost, nothing twice."""
+    reference, _ = whole
+    config = write_config(tmp_path, tiny_config(tmp_path, tiny_model, controls=["shuffled_labels", "verdict_only"]))
+    folder = tmp_path / "runs" / "tiny"
+    moments = [
+        lambda: (folder / "iter-1/sft/chains/rank-0.jsonl").exists(),
+        lambda: any((folder / "iter-1/sft/train").glob("checkpoint-*")),
+        lambda: (folder / "iter-1/dpo/selected.json").exists(),
+        lambda: (folder / "iter-2/dpo/plans/rank-0.jsonl").exists(),
+        lambda: any((folder / "eval").glob("*/known/rank-0.jsonl")),
+    ]
+    for moment in moments:
+        with (tmp_path / "stderr").open("wb") as stderr:
+            process = subprocess.Popen(command(config), stdout=subprocess.DEVNULL, stderr=stderr)
+            kill_when(process, moment, tmp_path / "stderr")
+    run(config)
+    ours, theirs = artefacts(folder), artefacts(reference)
+    assert ours.keys() == theirs.keys()
+    for name, content in theirs.items():
+        if name == "checkpoints.jsonl":  # holds paths
+            content = content.replace(str(reference).encode(), str(folder).encode())
+        assert ours[name] == content, name
+    chains = [one.id for one in Shards(folder / "iter-1/sft/chains", Chain)]
+    assert len(chains) == len(set(chains))
+    assert len((folder / "attempts.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_run_in_use_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, tiny_config(tmp_path, tiny_model))
+    first = subprocess.Popen(command(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not (tmp_path / "runs/tiny/stamp.json").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        second = run(config, check=False)
+        assert second.returncode == 2
+        assert "in use by another process" in second.stderr
+    finally:
+        first.kill()
+        first.wait()
+
+
+@pytest.mark.parametrize(
+    ("changes", "overrides", "said"),
+    [
+        ({}, ["model=/nowhere/model"], "no model at /nowhere/model"),
+        ({}, ["sampling.plnas=3"], "unknown key sampling.plnas"),
+        ({}, ["processes=2"], "launched with 1 process(es) but the config says processes = 2"),
+        ({}, ["pairs.source=jsonl", "pairs.held_out={known=2}", "pairs.path=/nowhere.jsonl"], "/nowhere.jsonl cannot be read"),
+        ({}, ["pairs.kinds=['juggling']"], "juggling"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, Any], overrides: list[str], said: str
+) -> None:
+    config = write_config(tmp_path, tiny_config(tmp_path, tiny_model, **changes))
+    done = run(config, *overrides, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bad_line_stops_with_its_place(tiny_model: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, tiny_config(tmp_path, tiny_model))
+    process = subprocess.Popen(command(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folder = tmp_path / "runs" / "tiny"
+    kill_when(process, lambda: (folder / "iter-1/sft/sft.jsonl").exists())
+    judged = folder / "iter-1/sft/judged.jsonl"
+    lines = judged.read_text().splitlines()
+    lines[2] = lines[2][:40]
+    judged.write_text("\n".join(lines) + "\n")
+    for path in (folder / "iter-1/sft").glob("sft.*"):
+        path.unlink()
+    done = run(config, check=False)
+    assert done.returncode == 2
+    assert f"{judged}:3 is not JSON" in done.stderr

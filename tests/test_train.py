@@ -1,0 +1,131 @@
+"""selftrain/train.py with the real TRL on a two-layer model: what is trained on, what moves, and from which reference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.records import Message
+from selftrain.config import Config
+from selftrain.errors import UserError
+from selftrain.rows import DpoRow, SftRow
+from selftrain.store import write_jsonl
+from selftrain.train import TrainJob, candidates, row_length, train
+from tests.conftest import tiny_config
+
+pytestmark = pytest.mark.slow
+ASK = (Message(role="user", content="Which is better?"),)
+
+
+def say(text: str) -> tuple[Message, ...]:
+    return (Message(role="assistant", content=text),)
+
+
+def dpo_rows(n: int = 8, plan: str = "same plan") -> list[DpoRow]:
+    return [DpoRow(prompt=ASK, chosen=say(f"{plan} {i} fine [[A]]"), rejected=say(f"{plan} {i} poor [[B]]")) for i in range(n)]
+
+
+def config(tmp_path: Path, model: Path, **changes: Any) -> Config:
+    return Config.model_validate(tiny_config(tmp_path, model, **changes))
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def test_one_dpo_step_raises_the_margin_and_moves_weights(tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+
+    settings = config(tmp_path, tiny_model)
+    rows = tmp_path / "dpo.jsonl"
+    write_jsonl(rows, dpo_rows(4))
+    train(settings, TrainJob(method="dpo", rows=str(rows), start=str(tiny_model), out=str(tmp_path / "out"), max_steps=3))
+    (last,) = candidates(tmp_path / "out")
+    before, after = weights(tiny_model), weights(last)
+    assert any(not torch.equal(before[key].float(), after[key].float()) for key in before)
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    # At the first step policy and reference are the same model, so the reward margin is zero: the reference is the start.
+    assert log[0]["rewards/margins"] == pytest.approx(0, abs=1e-4)
+    assert log[-1]["rewards/margins"] > 0
+
+
+def test_over_long_rows_are_dropped_and_counted_and_nothing_is_truncated(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    short = SftRow(prompt=ASK, completion=say("fine [[A]]"))
+    long = SftRow(prompt=ASK, completion=say("word " * 300 + "[[A]]"))
+    limit = row_length(tokenizer, long.model_dump()) - 1
+    changes = tiny_config(tmp_path, tiny_model)
+    changes["sft"]["max_length"] = limit
+    settings = Config.model_validate(changes)
+    rows = tmp_path / "sft.jsonl"
+    write_jsonl(rows, [short, long, short, short])
+    train(settings, TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(tmp_path / "out"), max_steps=1))
+    stats = json.loads((tmp_path / "out" / "stats.json").read_text())
+    assert (stats["rows"], stats["over_long"]) == (3, 1)
+    write_jsonl(rows, [long])
+    with pytest.raises(UserError, match=r"all 1 rows are longer than sft\.max_length"):
+        train(settings, TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(tmp_path / "none")))
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    changes = tiny_config(tmp_path, tiny_model)
+    changes["sft"] |= {"batch_size": 6, "micro_batch_size": 4}
+    rows = tmp_path / "sft.jsonl"
+    write_jsonl(rows, [SftRow(prompt=ASK, completion=say("fine [[A]]"))])
+    with pytest.raises(UserError, match="no multiple of micro_batch_size"):
+        train(
+            Config.model_validate(changes), TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(tmp_path / "out"))
+        )
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
+    """Steps 1-2, a torn checkpoint 3, resume to 4: equal to four steps at once."""
+    import torch
+
+    changes = tiny_config(tmp_path, tiny_model)
+    changes["sft"] |= {"save_every": 2, "epochs": 2, "schedule": "constant"}
+    settings = Config.model_validate(changes)
+    rows = tmp_path / "sft.jsonl"
+    write_jsonl(rows, [SftRow(prompt=ASK, completion=say(f"row {i} [[A]]")) for i in range(8)])
+    straight = TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(tmp_path / "straight"), max_steps=4)
+    train(settings, straight)
+    stopped = straight.model_copy(update={"out": str(tmp_path / "stopped"), "max_steps": 2})
+    train(settings, stopped)
+    torn = tmp_path / "stopped" / "checkpoint-3"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half a file")
+    train(settings, straight.model_copy(update={"out": str(tmp_path / "stopped")}))
+    assert not torn.exists()
+    a, b = weights(candidates(tmp_path / "straight")[-1]), weights(candidates(tmp_path / "stopped")[-1])
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=1e-4, atol=1e-5)
+    assert [path.name for path in candidates(tmp_path / "stopped")] == ["checkpoint-2", "checkpoint-4"]
+    assert not (tmp_path / "stopped" / "checkpoint-2" / "optimizer.pt").exists(), "only the newest keeps its optimiser state"
+    assert (tmp_path / "stopped" / "checkpoint-4" / "optimizer.pt").exists()
+
+
+def test_under_same_plan_the_plan_cancels_in_the_dpo_margin(tiny_model: Path) -> None:
+    """The recipe's algebra: shared leading tokens get no gradient from the DPO term."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    plan = tokenizer.encode("Check the sum and the form.")
+    sides = [plan + tokenizer.encode(text) for text in (" fine [[A]]", " poor [[B]]")]
+    logps = []
+    for ids in sides:
+        tokens = torch.tensor([ids])
+        logp = model(tokens).logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+        logps.append(logp)
+    shared = len(plan) - 1
+    margin = logps[0].sum() - logps[1].sum()
+    without = logps[0][:, shared:].sum() - logps[1][:, shared:].sum()
+    torch.testing.assert_close(margin, without, rtol=1e-4, atol=1e-4)
