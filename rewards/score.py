@@ -1,7 +1,8 @@
 """What a judge's chains on labelled pairs add up to.
 
 Every rate is over the judgments asked for (pairs × orders) unless it says otherwise, and an unread verdict is never right.
-Intervals are 95 % percentile bootstraps that resample clusters (pairs that share a prompt), not judgments.
+Intervals are 95 % percentile bootstraps that resample clusters (pairs that share a prompt), not judgments; where nothing varies,
+the exact bound.
 """
 
 from __future__ import annotations
@@ -129,6 +130,10 @@ def interval(rows: list[dict[str, Any]], name: str, *, per: int, seed: int = 0) 
     m = np.array([sizes[c] for c in sizes])  # (clusters,)
     if len(x) < 2:
         return (0.0, 1.0)
+    # A bootstrap of what never varied has no width; the exact binomial bound on the number of clusters does.
+    if x.sum() in (0, m.sum()):
+        bound = float(0.025 ** (1 / len(x)))
+        return (bound, 1.0) if x.sum() else (0.0, 1 - bound)
 
     def rate(x: Any, m: Any, axis: int = -1) -> Any:
         return x.sum(axis=axis) / m.sum(axis=axis)

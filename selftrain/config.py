@@ -94,7 +94,8 @@ class TrainConfig(Record):
 
     learning_rate: Annotated[float, Field(gt=0)]
     epochs: Annotated[float, Field(gt=0)] = 2.0
-    max_steps: PositiveInt | None = 1000
+    max_steps: Count = 1000
+    """Optimiser steps at most; 0: no limit but the epochs."""
     batch_size: PositiveInt = 32
     """Rows an optimiser step over all processes (the paper does not say)."""
     micro_batch_size: PositiveInt = 1
@@ -215,6 +216,9 @@ class Config(Record):
         """What a resumed run must share with its first attempt: everything but size, speed and place."""
         fields = self.model_dump(mode="json", exclude={"out", "processes", "engine", "seed_engine", "report_to"})
         fields["engine"] = {"kind": self.engine.kind, "dtype": self.engine.dtype}
+        for method in ("sft", "dpo"):
+            for size in ("micro_batch_size", "gradient_checkpointing"):
+                del fields[method][size]
         return fields
 
 

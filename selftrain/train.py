@@ -185,8 +185,8 @@ def row_length(tokenizer: Any, row: dict[str, Any]) -> int:
     return sum(len(tokenizer.apply_chat_template(row["prompt"] + side, tokenize=True, return_dict=False)) for side in sides)
 
 
-def _steps(rows: int, batch: int, epochs: float, limit: int | None) -> int:
-    """Optimiser steps of that many epochs, at most `limit` where there is one."""
+def _steps(rows: int, batch: int, epochs: float, limit: int) -> int:
+    """Optimiser steps of that many epochs, at most `limit` unless that is 0."""
     whole = max(1, int(-(-rows // batch) * epochs))
     return min(limit, whole) if limit else whole
 

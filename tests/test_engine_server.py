@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fake_server import Answer, FakeServer, Refusal, reply, token
 
 from planner.engines.base import Choice, Counters, EngineError, Request, Sampling
 from planner.engines.server import ServerEngine
 from planner.records import Completion, Message
 from planner.verdict import first_verdict_at
+from tests.fake_server import Answer, FakeServer, Refusal, reply, token
 
 ASKED = (Message(role="system", content="Judge."), Message(role="user", content="Which?"))
 EMOJI = "👍"

@@ -1,7 +1,7 @@
 """The house rules that a file at a time cannot show: what imports what, what stays light, and what is shipped.
 
 Imports point one way, prompts <- planner <- rewards <- selftrain, with eval beside selftrain. Records, prompts, outcomes and
-configs open on a laptop without torch or vLLM. Nothing swallows every exception. The lists in pyproject.toml are the folders on disk.
+configs open on a laptop without torch or vLLM. Nothing swallows every exception. What pyproject.toml lists is what lies on disk.
 """
 
 from __future__ import annotations

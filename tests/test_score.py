@@ -230,10 +230,15 @@ def test_clusters_weigh_by_their_size() -> None:
     assert high > 0.95
 
 
-@pytest.mark.parametrize(("hit", "bound"), [(2, 1.0), (0, 0.0)])
 @pytest.mark.parametrize("n", [2, 3, 50])
-def test_data_that_never_varies_gives_no_nan(n: int, hit: int, bound: float) -> None:
-    assert interval(rows([hit] * n), "right", per=2) == (bound, bound)
+def test_data_that_never_varies_keeps_the_exact_bound(n: int) -> None:
+    """All right, or all wrong, in n clusters: 0.025 ** (1 / n), not an interval without width (scipy's own is [x, x])."""
+    from scipy.stats import binomtest
+
+    low, high = interval(rows([2] * n), "right", per=2)
+    exact = binomtest(n, n).proportion_ci(0.95, method="exact")
+    assert (low, high) == (pytest.approx(exact.low), 1.0)
+    assert interval(rows([0] * n), "right", per=2) == (0.0, pytest.approx(1 - exact.low))
 
 
 def test_a_perfect_judge_has_a_whole_score() -> None:

@@ -1,0 +1,49 @@
+# make demo   set up .venv, train a judge on the embedded model, print the table      (2 cores: see README)
+# make test   set up .venv, pass the tests                                            (2 cores: under 20 minutes)
+#
+# Everything is set up from requirements/cpu.lock. A CPU build of torch that your package index does not carry is on PyTorch's
+# own wheel index: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3.11
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+LAUNCH := $(BIN)/accelerate launch --config_file configs/accelerate/cpu-1.yaml
+
+.PHONY: demo test test-quick lint bench lock setup clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements/cpu.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: the lock is for Python 3.11; set PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements/cpu.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	$(LAUNCH) selftrain/run.py configs/demo.toml $(ARGS)
+
+# The quick half first, so that what is broken fails within a minute.
+test: setup lint
+	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m slow
+
+test-quick: setup
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python bench/store.py --json
+	$(BIN)/python bench/sampling.py --json
+
+lock:
+	$(BIN)/python -m pip install --quiet packaging
+	$(BIN)/python tools/lock.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info
