@@ -155,7 +155,11 @@ class World:
             own = range(self.local_rank, self.local_rank + self._devices_per_engine)
             names = visible.split(",") if visible else None
             env["CUDA_VISIBLE_DEVICES"] = ",".join(names[i] if names and i < len(names) else str(i) for i in own)
-            env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // self.local_size * self._devices_per_engine))
+            cores = max(1, (os.cpu_count() or 1) // self.local_size * self._devices_per_engine)
+            env["OMP_NUM_THREADS"] = str(cores)
+            # Several CPU engines on one machine would otherwise all bind to the same cores.
+            first = self.local_rank // self._devices_per_engine * cores
+            env["VLLM_CPU_OMP_THREADS_BIND"] = f"{first}-{first + cores - 1}"
         return env
 
     def training_environment(self, stage: str) -> dict[str, str]:
@@ -183,7 +187,7 @@ class World:
         Raises:
             UserError: it failed. It has said why on the lines before; what it finished is kept.
         """
-        command = [sys.executable, "-m", "selftrain.stage", *arguments]
+        command = [sys.executable, "-m", "selftrain.stage", *arguments, str(os.getpid())]
         root = str(Path(__file__).resolve().parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
         clock = Clock(self.folder / stage / f"seconds-{self.rank}.jsonl", self.attempt)

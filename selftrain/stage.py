@@ -1,4 +1,4 @@
-"""The child process of a stage: `python -m selftrain.stage JOB.json`. Started by `selftrain/launch.py`, never by hand.
+"""The child process of a stage: `python -m selftrain.stage JOB.json PARENT_PID`. Started by `selftrain/launch.py`, never by hand.
 
 It does what is owed of one job, ends, and so frees its memory; it dies with its parent. An error that the user can mend is one
 line on stderr and exit status 2.
@@ -6,6 +6,7 @@ line on stderr and exit status 2.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -82,13 +83,18 @@ def _enter(job: Job, engine: Engine, *, start_s: float, seconds: float) -> None:
 
 def main() -> int:
     die_with_parent()
-    # The parent may have died before the line above took effect.
-    if os.getppid() == 1:
+    # The parent may have died before the line above took effect; then somebody else is the parent now.
+    if os.getppid() != int(sys.argv[2]):
         return 1
     try:
         run(Job.model_validate_json(Path(sys.argv[1]).read_text()))
     except (UserError, EngineError, ModelError, PromptError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print("error: no space left on the disk; free some and run the same command again, it goes on", file=sys.stderr)
         return 2
     return 0
 

@@ -29,7 +29,7 @@ from selftrain.stage import Job, SampleJob
 from selftrain.stamp import check_stamp
 from selftrain.store import append_text, read_jsonl, write_jsonl, write_text
 from selftrain.summary import write_summary
-from selftrain.train import TrainJob, TrainStats, candidates, model_card, row_length, strip_resume_state
+from selftrain.train import TrainJob, TrainStats, candidates, model_card, row_lengths, strip_resume_state
 
 
 class Checkpoint(Record):
@@ -282,7 +282,7 @@ class Run:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.seed.path)
-        lengths = [row_length(tokenizer, row.model_dump()) for row in read_jsonl(path, SftRow)]
+        lengths = [sum(row_lengths(tokenizer, row.model_dump())) for row in read_jsonl(path, SftRow)]
         mean = sum(lengths) / len(lengths)
         return max(1, math.ceil(tokens / (mean * self.config.sft.batch_size)))
 

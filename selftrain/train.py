@@ -66,13 +66,15 @@ def train(config: Config, job: TrainJob) -> None:
 
     settings = config.sft if job.method == "sft" else config.dpo
     out = Path(job.out)
+    out.mkdir(parents=True, exist_ok=True)
+    check_disk(out, job.start)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     main = int(os.environ.get("RANK", "0")) == 0
     tokenizer = AutoTokenizer.from_pretrained(job.start)
     # From a file, not from memory: rank 1 cannot find rank 0's cache of a dataset that was built in memory.
     dataset = datasets.load_dataset("json", data_files=job.rows, split="train", cache_dir=str(out / "cache"))
-    lengths = [row_length(tokenizer, row) for row in dataset]
-    keep = [i for i, length in enumerate(lengths) if length <= settings.max_length]
+    lengths = [row_lengths(tokenizer, row) for row in dataset]
+    keep = [i for i, sides in enumerate(lengths) if max(sides) <= settings.max_length]
     if not keep:
         raise UserError(
             f"{job.rows}: all {len(lengths)} rows are longer than {job.method}.max_length = {settings.max_length} tokens; raise it"
@@ -173,16 +175,32 @@ def train(config: Config, job: TrainJob) -> None:
     result = trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     if main:
         stats = TrainStats(
-            rows=len(keep), over_long=len(lengths) - len(keep), tokens=sum(lengths[i] for i in keep),
+            rows=len(keep), over_long=len(lengths) - len(keep), tokens=sum(sum(lengths[i]) for i in keep),
             steps=result.global_step, epochs=float(trainer.state.epoch or 0),
         )  # fmt: skip
         write_text(out / "stats.json", stats.model_dump_json())
 
 
-def row_length(tokenizer: Any, row: dict[str, Any]) -> int:
-    """Tokens of a row; of both sides together for a DPO row."""
+def row_lengths(tokenizer: Any, row: dict[str, Any]) -> list[int]:
+    """Tokens of a row's sequences, prompt included: one for SFT, chosen and rejected for DPO."""
     sides = [row["completion"]] if "completion" in row else [row["chosen"], row["rejected"]]
-    return sum(len(tokenizer.apply_chat_template(row["prompt"] + side, tokenize=True, return_dict=False)) for side in sides)
+    return [len(tokenizer.apply_chat_template([*row["prompt"], *side], tokenize=True, return_dict=False)) for side in sides]
+
+
+def check_disk(out: Path, start: str) -> None:
+    """Refuse to start what the disk cannot hold: two checkpoints in float32, each with two optimiser moments.
+
+    Raises:
+        UserError: says how much is missing.
+    """
+    folder = Path(start)
+    if not folder.is_dir():
+        return
+    # 2 bytes a weight at the least, so this is a lower bound where the start is in bfloat16 already.
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    need, free = 6 * weights, shutil.disk_usage(out).free
+    if free < need:
+        raise UserError(f"{out}: training needs about {need / 1e9:.1f} GB of disk for checkpoints, {free / 1e9:.1f} GB are free")
 
 
 def _steps(rows: int, batch: int, epochs: float, limit: int) -> int:

@@ -243,7 +243,7 @@ def test_data_that_never_varies_keeps_the_exact_bound(n: int) -> None:
 
 def test_a_perfect_judge_has_a_whole_score() -> None:
     got = score([item(labeled(str(i)), "A", "B") for i in range(6)])
-    assert got.ci95 == dict.fromkeys(("accuracy", "accuracy_free", "position_consistent"), (1.0, 1.0))
+    assert got.ci95 == dict.fromkeys(("accuracy", "accuracy_free", "position_consistent"), (0.025 ** (1 / 6), 1.0))
     assert Score.model_validate_json(got.model_dump_json()) == got, "NaN would come back as something else"
 
 

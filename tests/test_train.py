@@ -13,7 +13,7 @@ from selftrain.config import Config
 from selftrain.errors import UserError
 from selftrain.rows import DpoRow, SftRow
 from selftrain.store import write_jsonl
-from selftrain.train import TrainJob, candidates, row_length, train
+from selftrain.train import TrainJob, candidates, row_lengths, train
 from tests.conftest import tiny_config
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def test_over_long_rows_are_dropped_and_counted_and_nothing_is_truncated(tiny_mo
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     short = SftRow(prompt=ASK, completion=say("fine [[A]]"))
     long = SftRow(prompt=ASK, completion=say("word " * 300 + "[[A]]"))
-    limit = row_length(tokenizer, long.model_dump()) - 1
+    limit = max(row_lengths(tokenizer, long.model_dump())) - 1
     changes = tiny_config(tmp_path, tiny_model)
     changes["sft"]["max_length"] = limit
     settings = Config.model_validate(changes)

@@ -59,6 +59,7 @@ class VllmEngine:
         path = resolve_model(model)
         try:
             from vllm import LLM
+            from vllm.platforms import current_platform
         except ImportError as error:
             raise EngineError(f"vLLM cannot be imported ({error}): install the extra `gpu` or `cpu`") from error
         try:
@@ -66,6 +67,9 @@ class VllmEngine:
                 path, dtype=dtype, max_model_len=max_model_len, max_num_seqs=max_num_seqs, seed=seed, enforce_eager=enforce_eager,
                 tensor_parallel_size=tensor_parallel, gpu_memory_utilization=gpu_memory_utilization, enable_prefix_caching=True,
                 disable_log_stats=True, trust_remote_code=False, load_format="safetensors", use_tqdm_on_load=False,
+                # Only whole blocks of a prefix are shared. On a CPU vLLM takes 128 tokens, longer than many a prompt; 32 is the least
+                # that its fast kernels take, and halves the time of a stage of short prompts.
+                block_size=32 if current_platform.is_cpu() else None,
             )  # fmt: skip
         except (ValueError, OSError, RuntimeError) as error:
             raise EngineError(f"vLLM cannot serve {model}: {str(error).strip().splitlines()[-1]}") from error
