@@ -7,7 +7,8 @@ bounded window, letters' log-probabilities read, answers parsed, every finished 
 `LLM.generate` on exactly the same token ids, all at once and sorted, with the same n, temperature, top_p, max_tokens and stop,
 asking for no log-probabilities and keeping nothing. Both use one engine in one process; the prefix cache is emptied before
 each; after a warm-up they alternate, raw first. `ratio` is ours over raw in generated tokens a second, from the medians over
-the repetitions (the machine may be shared); `cached_share` is the part of prompt tokens that came from the prefix cache.
+the repetitions (the machine may be shared; `ratio_cpu` is the same in tokens a processor-second, which other work disturbs
+less). `cached_share` is the part of prompt tokens that came from the prefix cache, as vLLM tells it of one sequence a prompt.
 """
 
 from __future__ import annotations
@@ -15,23 +16,26 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from planner.engines.base import EngineError  # noqa: E402
 from planner.engines.vllm import VllmEngine  # noqa: E402
+from planner.models import ModelError  # noqa: E402
 from planner.records import LabeledPair, Plan  # noqa: E402
 from planner.styles.evalplanner import Prompt  # noqa: E402
 from selftrain.config import Config, EngineConfig, SamplingConfig  # noqa: E402
+from selftrain.errors import UserError  # noqa: E402
 from selftrain.pairs.builtin import generate  # noqa: E402
 from selftrain.sample import Sampler, open_engine  # noqa: E402
 from selftrain.store import Shards, read_jsonl, write_jsonl  # noqa: E402
@@ -82,7 +86,7 @@ class Bench:
         sampler._executions(self.engine)
         plans = Shards(self.folder / "warm-up" / "plans", Plan)
         if not any(one.text is not None for one in plans):
-            sys.exit("error: every plan was cut off, so there is nothing to execute; raise --plan-tokens")
+            raise UserError("every plan was cut off, so there is nothing to execute; raise --plan-tokens")
         asked = [one.pair for one in read_jsonl(self.pairs, LabeledPair)]
         draw = self.config.sampling
         self.raw_inputs = {
@@ -134,40 +138,35 @@ class Bench:
 
 def measure(bench: Bench, repeats: int) -> dict[str, Any]:
     bench.warm_up()
-    found: dict[str, dict[str, list[Measured]]] = {side: {phase: [] for phase in PHASES} for side in ("raw", "ours")}
+    found: dict[str, dict[str, list[Measured]]] = {side: {phase: [] for phase in (*PHASES, "both")} for side in ("raw", "ours")}
     for repeat in range(1, repeats + 1):
         for side, run in (("raw", bench.raw), ("ours", bench.ours)):
-            for phase in PHASES:
-                one = run(phase)
+            phases = [run(phase) for phase in PHASES]
+            for phase, one in zip((*PHASES, "both"), (*phases, together(phases)), strict=True):
                 found[side][phase].append(one)
                 print(f"{repeat}/{repeats} {side:4} {phase:10} {one.rate:8,.0f} tok/s · {one.seconds:6.1f} s", file=sys.stderr)
-    rates = {
-        side: {
-            **{p: [m.rate for m in phases[p]] for p in PHASES},
-            "both": [_together(*one) for one in zip(*phases.values(), strict=True)],
-        }
-        for side, phases in found.items()
-    }
-    medians = {side: {phase: statistics.median(every) for phase, every in phases.items()} for side, phases in rates.items()}
-    ratios = {phase: medians["ours"][phase] / medians["raw"][phase] for phase in (*PHASES, "both")}
-    cached = {side: {p: statistics.median(m.cached_share for m in phases[p]) for p in PHASES} for side, phases in found.items()}
+    rates = {side: {p: median(m.rate for m in every) for p, every in phases.items()} for side, phases in found.items()}
+    cached = {side: {p: round(median(m.cached_share for m in phases[p]), 3) for p in PHASES} for side, phases in found.items()}
+    cpu = {side: median(m.tokens / m.cpu_seconds for m in phases["both"]) for side, phases in found.items()}
+    both = zip(found["ours"]["both"], found["raw"]["both"], strict=True)
     return {
-        "ratio": round(ratios["both"], 3),
-        "ratio_plans": round(ratios["plans"], 3),
-        "ratio_executions": round(ratios["executions"], 3),
-        "ratio_each_repeat": [round(o / r, 3) for o, r in zip(rates["ours"]["both"], rates["raw"]["both"], strict=True)],
-        "cached_share": {p: round(cached["ours"][p], 3) for p in PHASES},
-        "cached_share_raw": {p: round(cached["raw"][p], 3) for p in PHASES},
-        "tokens_per_s": {phase: round(rate, 1) for phase, rate in medians["ours"].items()},
-        "tokens_per_s_raw": {phase: round(rate, 1) for phase, rate in medians["raw"].items()},
+        "ratio": round(rates["ours"]["both"] / rates["raw"]["both"], 3),
+        "ratio_plans": round(rates["ours"]["plans"] / rates["raw"]["plans"], 3),
+        "ratio_executions": round(rates["ours"]["executions"] / rates["raw"]["executions"], 3),
+        "ratio_each_repeat": [round(ours.rate / raw.rate, 3) for ours, raw in both],
+        "ratio_cpu": round(cpu["ours"] / cpu["raw"], 3),
+        "cached_share": cached["ours"],
+        "cached_share_raw": cached["raw"],
+        "tokens_per_s": {phase: round(rate, 1) for phase, rate in rates["ours"].items()},
+        "tokens_per_s_raw": {phase: round(rate, 1) for phase, rate in rates["raw"].items()},
         "prompts": {phase: len(bench.raw_inputs[phase][0]) for phase in PHASES},
         "repeats": repeats,
     }
 
 
-def _together(plans: Measured, executions: Measured) -> float:
-    """Tokens a second over both phases."""
-    return (plans.tokens + executions.tokens) / (plans.seconds + executions.seconds)
+def together(phases: list[Measured]) -> Measured:
+    """Phases one after the other; what was cached is told of each alone."""
+    return Measured(sum(m.tokens for m in phases), sum(m.seconds for m in phases), sum(m.cpu_seconds for m in phases), 0.0)
 
 
 def main() -> int:
@@ -192,10 +191,14 @@ def main() -> int:
         ),
         engine=EngineConfig(max_model_len=768, max_num_seqs=asked.sequences, kv_cache_gb=2, enforce_eager=True),
     )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="bench-sampling-") as folder:
-        bench = Bench(config, Path(folder), asked.pairs)
-        figures = measure(bench, asked.repeats)
-        bench.engine.close()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-sampling-") as folder:
+            bench = Bench(config, Path(folder), asked.pairs)
+            figures = measure(bench, asked.repeats)
+            bench.engine.close()
+    except (EngineError, ModelError, UserError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     for phase, name in (("plans", "ratio_plans"), ("executions", "ratio_executions"), ("both", "ratio")):
         ours, raw = figures["tokens_per_s"][phase], figures["tokens_per_s_raw"][phase]
         print(f"{phase:10} ours {ours:8,.0f} tok/s · raw {raw:8,.0f} tok/s · ratio {figures[name]:.3f}")
