@@ -111,12 +111,15 @@ class PairReader:
     """Pairs by id, from a file that is read alongside chains in the same order: holds one pair at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._stream = read_jsonl(path, LabeledPair)
+        self._path, self._stream = path, read_jsonl(path, LabeledPair)
         self._last: Pair | None = None
 
     def __call__(self, pair_id: str) -> Pair:
         while self._last is None or self._last.id != pair_id:
-            self._last = next(self._stream).pair
+            labeled = next(self._stream, None)
+            if labeled is None:
+                raise UserError(f"{self._path} holds no pair {pair_id} where the judged chains have it; restore it or delete the stage's folder")
+            self._last = labeled.pair
         return self._last
 
 

@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 import cli.judge
 from cli.main import app
 from cli.terminal import plain, visible
-from planner.engines.base import Request
+from planner.engines.base import GREEDY, Request
 from planner.engines.scripted import ScriptedEngine, default_script
 from planner.judge import Judge
-from planner.records import Judgment
+from planner.records import Judgment, Message
 from planner.styles.evalplanner import EvalPlannerStyle
 from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, PLAN_END, PLAN_START
+from tests.fake_server import FakeServer, reply, token
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE = ["judge", "some-model", "--instruction", "Name a river.", "--response-a", "The Loire.", "--response-b", "The Alps."]
@@ -270,6 +271,24 @@ def test_help_has_a_worked_example_and_the_exit_status(command: list[str]) -> No
     assert result.exit_code == 0
     assert "  evalplanner " in result.stdout
     assert "Exit status" in result.stdout
+
+
+# -- a served model --------------------------------------------------------------------------------------------------
+
+
+def test_a_served_model_is_asked_with_the_prompts_named() -> None:
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        said = loire(Request("", (Message(role="user", content=body["messages"][-1]["content"]),), "", 1, 1, (), GREEDY), 0)
+        return reply(said, logprobs=[token(said[:-3]), token(said[-3], -0.1, {"A": -0.1, "B": -2.4}), token("]]")])
+
+    with FakeServer(answer, owner="someone", max_model_len=None) as server:
+        options = ["--server", server.url, "--prompts", "short", "--json", "--rule", "first"]
+        done = RUNNER.invoke(app, ["judge", "m", *ONE[2:], *options])
+        assert done.exit_code == 0, done.output
+        assert Judgment.model_validate_json(done.stdout).verdict == "A"
+        other = RUNNER.invoke(app, ["judge", "other", *ONE[2:], *options])
+    assert other.exit_code == 2
+    assert "serves m" in other.stderr
 
 
 # -- as a process ----------------------------------------------------------------------------------------------------
