@@ -8,7 +8,7 @@ PYTHON ?= python3.11
 TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
-LAUNCH := $(BIN)/accelerate launch --config_file configs/accelerate/cpu-1.yaml
+LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/cpu-1.yaml
 
 .PHONY: demo test test-quick lint bench lock setup clean
 
@@ -17,7 +17,8 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: requirements/cpu.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: the lock is for Python 3.11; set PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements/cpu.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements/cpu.lock || \
+		{ echo "error: the lock could not be installed. If torch is what is missing: make $(MAKECMDGOALS) TORCH_INDEX=https://download.pytorch.org/whl/cpu"; exit 2; }
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

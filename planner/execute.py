@@ -45,8 +45,10 @@ class ForcedVerdict(Record):
 
     @property
     def log_odds(self) -> float:
-        """log P(A) - log P(B)."""
-        return self.logp_a - self.logp_b
+        """log P(A) - log P(B), held within ±20: a letter that an engine calls impossible must not decide a batch's mean."""
+        if self.logp_a == self.logp_b:
+            return 0.0
+        return max(-20.0, min(20.0, self.logp_a - self.logp_b))
 
 
 def execution_inputs(style: EvalPlannerStyle, pair: Pair, order: Order, plans: Iterable[Plan | None]) -> Iterator[ExecutionInput]:
@@ -142,7 +144,7 @@ def forced_chain(chain: Chain, forced: ForcedVerdict, *, bias: float = 0.0, draw
         bias: log-odds to subtract, from `position_bias`.
         draw: a uniform number in [0, 1): the verdict is drawn with probability P(A). None: the likelier of the two.
     """
-    p_a = p_a_from_logps(forced.logp_a - bias, forced.logp_b)
+    p_a = p_a_from_logps(forced.log_odds - bias, 0.0)
     return chain.model_copy(
         update={
             "execution": forced.execution,

@@ -152,9 +152,10 @@ def merge(chains: list[Chain], rule: OrderRule) -> Judgment:
     verdicts = {one.verdict for one in orders}
     named = [one.p_a for one in orders if one.p_a is not None and one.verdict != "none"]
     p_a = sum(named) / len(named) if len(named) == len(orders) else None
-    consistent = len(verdicts) == 1 and "none" not in verdicts
-    verdict: Verdict = next(iter(verdicts)) if consistent else "none"
-    if rule == "mean" and not consistent and p_a is not None and p_a != 0.5:
+    agree = len(verdicts) == 1 and "none" not in verdicts
+    consistent = agree and len(orders) == 2
+    verdict: Verdict = next(iter(verdicts)) if agree else "none"
+    if rule == "mean" and not agree and p_a is not None and p_a != 0.5:
         verdict = "A" if p_a > 0.5 else "B"
     first = orders[0]
     return Judgment(verdict=verdict, p_a=p_a, plan=first.plan, execution=first.execution, consistent=consistent, orders=orders)

@@ -48,6 +48,11 @@ def digest(*parts: str) -> str:
     return hashlib.sha256(framed.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def uniform(*parts: str) -> float:
+    """A number in [0, 1) that is a function of its arguments: a draw that any machine repeats."""
+    return int(digest(*parts), 16) / 2**64
+
+
 def flip(verdict: Verdict) -> Verdict:
     """The same opinion, said of the swapped pair. Its own inverse."""
     return _FLIP[verdict]
@@ -117,6 +122,8 @@ class Completion(Record):
 
     text: str
     finish_reason: FinishReason
+    stop: str | None = None
+    """The stop string that ended it; None where the model ended its turn itself, ran out, or the engine does not tell."""
     tokens: Annotated[int, Field(ge=0)]
     letters: tuple[Letter, ...] = ()
     """Filled only where the request asked for them (`Request.letters`)."""
@@ -203,5 +210,5 @@ class Judgment(Record):
     """Plan and execution of the first order; those of every order are in `orders`."""
     execution: str
     consistent: bool
-    """True where both orders named the same response."""
+    """True where both orders were asked and named the same response."""
     orders: tuple[OrderJudgment, ...]

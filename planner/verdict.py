@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from planner.records import Letter, Verdict
 
-_TAG = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
+# Content may hold anything but another opening: an unclosed `[[` must not swallow the tag after it.
+_TAG = re.compile(r"\[\[((?:(?!\[\[).)*?)\]\]", re.DOTALL)
 # `C` is the tie of the MT-Bench prompts.
 _MEANING: dict[str, Verdict] = {"A": "A", "B": "B", "C": "tie", "TIE": "tie"}
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)|\n")
@@ -21,7 +22,12 @@ _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)|\n")
 def read_verdict(text: str) -> Verdict:
     """The verdict in the last `[[…]]` of `text`; `none` where there is no tag or it holds something else."""
     tags = _TAG.findall(text)
-    return _MEANING.get(tags[-1].strip().upper(), "none") if tags else "none"
+    return _meaning(tags[-1]) if tags else "none"
+
+
+def _meaning(content: str) -> Verdict:
+    # A third bracket, as in `[[[A]]]`, changes nothing.
+    return _MEANING.get(content.strip("[] \t\n").upper(), "none")
 
 
 def names_something(text: str) -> bool:
@@ -32,8 +38,8 @@ def names_something(text: str) -> bool:
 def first_verdict_at(text: str) -> int | None:
     """Character offset of the letter in the first `[[A]]` or `[[B]]`: where the verdict is first named."""
     for match in _TAG.finditer(text):
-        if match[1].strip().upper() in ("A", "B"):
-            return match.start(1) + len(match[1]) - len(match[1].lstrip())
+        if _meaning(match[1]) in ("A", "B"):
+            return match.start(1) + len(match[1]) - len(match[1].lstrip("[ \t\n"))
     return None
 
 

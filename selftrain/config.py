@@ -200,6 +200,13 @@ class Config(Record):
             raise ValueError("iterations is empty: there is nothing to train")
         if "sft" not in self.iterations[0].train and self.model == EMBEDDED:
             raise ValueError('the first iteration must train "sft": the embedded seed names no verdict that DPO could learn from')
+        for name, settings in (("sft", self.sft), ("dpo", self.dpo)):
+            accumulation, rest = divmod(settings.batch_size, settings.micro_batch_size * self.processes)
+            if rest or not accumulation:
+                raise ValueError(
+                    f"{name}.batch_size = {settings.batch_size} is no multiple of {name}.micro_batch_size × processes = "
+                    f"{settings.micro_batch_size} × {self.processes}"
+                )
         if self.engine.kind == "server":
             raise ValueError("a server cannot load the checkpoints of this run; use it as seed_engine")
         return self
@@ -215,7 +222,9 @@ class Config(Record):
     def recipe(self) -> dict[str, Any]:
         """What a resumed run must share with its first attempt: everything but size, speed and place."""
         fields = self.model_dump(mode="json", exclude={"out", "processes", "engine", "seed_engine", "report_to"})
-        fields["engine"] = {"kind": self.engine.kind, "dtype": self.engine.dtype}
+        for name, engine in (("engine", self.engine), ("seed_engine", self.seed_engine)):
+            # The context decides which prompts are dropped as over-long.
+            fields[name] = engine and {"kind": engine.kind, "dtype": engine.dtype, "max_model_len": engine.max_model_len}
         for method in ("sft", "dpo"):
             for size in ("micro_batch_size", "gradient_checkpointing"):
                 del fields[method][size]

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from planner.engines.scripted import uniform
 from planner.execute import ForcedVerdict, forced_chain, position_bias
-from planner.records import Chain, JudgedChain, LabeledPair, Pair, Plan, flip
+from planner.records import Chain, JudgedChain, LabeledPair, Pair, Plan, flip, uniform
 from rewards.outcome import judged
 from selftrain.config import Config, Method
 from selftrain.errors import UserError
@@ -61,11 +60,13 @@ def judge_chains(config: Config, chains: Chains) -> Counter[str]:
     counts["chains"] = write_jsonl(chains.judged, every())
     plans = Shards(chains.folder / "plans", Plan)
     written = [one.text is not None for one in plans]
-    counts.update({"plans": len(written), "plans_cut_off": written.count(False), "over_long": len(plans.dropped)})
+    drawn = Shards(chains.folder / "chains", Chain)
+    over_long = len(plans.dropped) + len(drawn.dropped)
+    counts.update({"plans": len(written), "plans_cut_off": written.count(False), "over_long": over_long})
     if not counts["chains"]:
         raise UserError(
             f"{chains.folder}: no chain was drawn ({counts['plans_cut_off']} of {counts['plans']} plans were cut off, "
-            f"{counts['over_long']} prompts do not fit): raise sampling.plan_tokens or engine.max_model_len"
+            f"{counts['over_long']} prompts do not fit): set sampling.plan_tokens or engine.max_model_len higher under another name="
         )
     return counts
 
@@ -102,7 +103,11 @@ def write_rows(config: Config, method: Method, chains: Chains, path: Path, *, sh
     share = config.rows.max_unparsed_share if method == "dpo" else 1.0
     written = write_jsonl(path, balanced(lambda: draw(next(passes)), max_unparsed_share=share, counts=counts))
     if not written:
-        hint = "; rows.train_forced = true lets forced verdicts train" if counts["forced"] and not config.rows.train_forced else ""
+        hint = (
+            "; rows.train_forced = true, under another name=, lets forced verdicts train"
+            if counts["forced"] and not config.rows.train_forced
+            else ""
+        )
         raise UserError(f"{path}: no {method} row could be made of {chains.judged}: left out {told(counts)}{hint}")
     return written, counts
 
@@ -118,7 +123,9 @@ class PairReader:
         while self._last is None or self._last.id != pair_id:
             labeled = next(self._stream, None)
             if labeled is None:
-                raise UserError(f"{self._path} holds no pair {pair_id} where the judged chains have it; restore it or delete the stage's folder")
+                raise UserError(
+                    f"{self._path} holds no pair {pair_id} where the judged chains have it; restore it or delete the stage's folder"
+                )
             self._last = labeled.pair
         return self._last
 

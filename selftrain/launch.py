@@ -98,13 +98,28 @@ class World:
             self.wait_for(self._meeting / f"{name}-{rank}")
 
     def wait_for(self, path: Path) -> None:
+        """Wait for a file.
+
+        Raises:
+            UserError: a rank of this attempt has failed meanwhile, so it may never come.
+        """
         while not path.exists():
+            for failed in self._meeting.glob(f"failed-{self.attempt}-*"):
+                raise UserError(f"rank {failed.name.rpartition('-')[2]} failed: {failed.read_text()}")
             time.sleep(_POLL_S)
+
+    def fail(self, why: str) -> None:
+        """Tell the other ranks, which may be on other nodes, that this one ends."""
+        if self.size > 1:
+            write_text(self._meeting / f"failed-{self.attempt}-{self.rank}", why)
 
     def _take_lock(self) -> IO[str]:
         """Held by this process and, because they inherit the descriptor, by every child until it has ended."""
         path = self.folder / f".lock-{self.rank}"
-        lock = path.open("a+")
+        try:
+            lock = path.open("a+")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}; choose another out=") from None
         # A killed run's child may take a moment to go.
         deadline = time.monotonic() + 5
         while True:
@@ -153,8 +168,12 @@ class World:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         if self.size > 1:
             own = range(self.local_rank, self.local_rank + self._devices_per_engine)
-            names = visible.split(",") if visible else None
-            env["CUDA_VISIBLE_DEVICES"] = ",".join(names[i] if names and i < len(names) else str(i) for i in own)
+            names = visible.split(",") if visible else [str(i) for i in range(self.local_size)]
+            if len(names) < self.local_size:
+                raise UserError(
+                    f"CUDA_VISIBLE_DEVICES={visible} names {len(names)} devices for the {self.local_size} processes of a node"
+                )
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(names[i] for i in own)
             cores = max(1, (os.cpu_count() or 1) // self.local_size * self._devices_per_engine)
             env["OMP_NUM_THREADS"] = str(cores)
             # Several CPU engines on one machine would otherwise all bind to the same cores.
@@ -164,11 +183,11 @@ class World:
 
     def training_environment(self, stage: str) -> dict[str, str]:
         """The launcher's, with a new meeting point: the agent's own store refuses a second life."""
-        env = dict(os.environ)
+        # Launchers set one thread a process, which a CPU run would crawl with.
+        env = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.local_size))}
         if self.size > 1:
             env["MASTER_PORT"] = str(self._agree_on_port(stage))
             env["TORCHELASTIC_USE_AGENT_STORE"] = "False"
-            env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // self.local_size))
         return env
 
     def _agree_on_port(self, stage: str) -> int:

@@ -14,6 +14,7 @@ from planner.judge import Judge
 from planner.records import Chain, LabeledPair, Record
 from rewards.score import Score, score
 from selftrain.config import Config
+from selftrain.errors import UserError
 from selftrain.sample import owned, progress
 from selftrain.store import Shard, Shards, read_jsonl
 
@@ -66,6 +67,10 @@ def score_set(config: Config, folder: Path, pairs: Path) -> Score:
     for labeled in read_jsonl(pairs, LabeledPair):
         by_order = {}
         for item in judge_inputs(config.style, [labeled.pair]):
+            if item.key not in chains:
+                raise UserError(
+                    f"{folder} lacks judgments of {pairs}; delete {folder.parent.parent} and run the same command again"
+                )
             found = chains.get(item.key)
             by_order[item.order] = found[0] if found else unread(item)
         judged.append((labeled, by_order))

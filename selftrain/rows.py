@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from planner.records import Chain, JudgedChain, Message, Order, Pair, Record, digest, flip
 from planner.styles.evalplanner import EvalPlannerStyle
+from planner.verdict import names_something
 from prompts import CHAIN_TAGS
 from selftrain.config import RowsConfig
 
@@ -65,12 +66,14 @@ def why_not(judged: JudgedChain, style: EvalPlannerStyle, rows: RowsConfig) -> s
 
 def _bad_text(chain: Chain, style: EvalPlannerStyle) -> str | None:
     """Why a chain's text may stand on neither side of a row, whatever its verdict."""
-    if not chain.execution:
+    if not chain.execution or not chain.completion.text.strip():  # a prefill alone is no execution
         return "empty_execution"
     if style.plans and not chain.plan:
         return "no_plan"
     if any(tag in f"{chain.plan}\n{chain.execution}" for tag in CHAIN_TAGS):
         return "out_of_form"
+    if chain.plan and names_something(chain.plan):
+        return "plan_names_verdict"  # it would make the execution a formality, and P(A) be read after the fact
     return None
 
 
@@ -119,10 +122,15 @@ def _contrasts(
     # A chain that came to its end without a verdict is a wrong answer too, as long as its text can be told from a right one.
     silent = [one for one in judged if one.outcome == "no_verdict" and not one.chain.disagrees]
     wrong += [one for one in silent if _bad_text(one.chain, style) is None]
+    not_left_out = set()
     for a, b in product(right, wrong):
         same = a.chain.plan_id == b.chain.plan_id
         if rows.pairing == "mixed" or same == (rows.pairing == "same_plan"):
             yield a.chain, b.chain, a.gold
+            if b.outcome == "no_verdict":
+                not_left_out.add(b.chain.id)
+    if not_left_out:
+        counts["no_verdict"] -= len(not_left_out)
     # The text of a forced chain was written before its verdict was drawn, so only the verdict may differ.
     for one in usable:
         if one.chain.forced:

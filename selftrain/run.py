@@ -1,8 +1,9 @@
 """Train a judge from its own verdicts.
 
-    accelerate launch selftrain/run.py configs/demo.toml [key=value …]
+    accelerate launch --quiet selftrain/run.py configs/demo.toml [key=value …]
 
-The same command again goes on where the last one stopped. Exit status: 0 done, 2 something that you can mend (one line says what).
+The same command again goes on where the last one stopped. Exit status: 0 done, 2 something that you can mend (one line says what;
+`accelerate launch` turns it into 1, and without `--quiet` adds a trace of its own).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from planner.engines.base import EngineError  # noqa: E402
 from planner.models import ModelError  # noqa: E402
 from prompts import PromptError  # noqa: E402
 from selftrain.config import load_config  # noqa: E402
-from selftrain.errors import UserError  # noqa: E402
+from selftrain.errors import DISK_FULL, UserError, is_disk_full  # noqa: E402
 from selftrain.launch import World, die_with_parent  # noqa: E402
 from selftrain.loop import loop  # noqa: E402
 from selftrain.steps import Run  # noqa: E402
@@ -33,11 +34,20 @@ def main(arguments: list[str]) -> int:
     if "ACCELERATE_MIXED_PRECISION" in os.environ:
         # Killing the launcher must not leave a run that nobody sees.
         die_with_parent()
+    world = None
     try:
         config = load_config(arguments[0], arguments[1:])
-        loop(Run(config, World(config)))
+        world = World(config)
+        loop(Run(config, world))
     except (UserError, EngineError, ModelError, PromptError) as error:
+        if world is not None:
+            world.fail(str(error))
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        print(f"error: {DISK_FULL}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)

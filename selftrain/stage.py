@@ -6,7 +6,6 @@ line on stderr and exit status 2.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -14,12 +13,14 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from safetensors import SafetensorError
+
 from planner.engines.base import Engine, EngineError
 from planner.models import ModelError
 from planner.records import Record
 from prompts import PromptError
 from selftrain.config import Config
-from selftrain.errors import UserError
+from selftrain.errors import DISK_FULL, UserError, is_disk_full
 from selftrain.launch import die_with_parent
 from selftrain.measure import EvaluateJob, evaluate
 from selftrain.sample import Sampler, open_engine
@@ -91,11 +92,13 @@ def main() -> int:
     except (UserError, EngineError, ModelError, PromptError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not is_disk_full(error):
             raise
-        print("error: no space left on the disk; free some and run the same command again, it goes on", file=sys.stderr)
+        print(f"error: {DISK_FULL}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130  # the parent says what there is to say
     return 0
 
 

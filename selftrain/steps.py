@@ -64,6 +64,7 @@ class Run:
         self.seed = Checkpoint(name="seed", path=resolve_model(config.model), parent="", method=None)
         if world.rank == 0:
             check_stamp(config, self.folder, self.seed.path, world)
+        world.all_done(self.folder / "stamp.json")  # nobody starts on a recipe that rank 0 refuses
         self.iterations = [
             IterationRun(k, one.train, one.resample_before_dpo, self.folder / "pairs" / f"train-{k}.jsonl")
             for k, one in enumerate(config.iterations, 1)
@@ -106,14 +107,17 @@ class Run:
         return chains
 
     def _judge(self, stage: str, chains: Chains) -> None:
+        started = time.monotonic()
         counts = judge_chains(self.config, chains)
-        ledger, seconds, total = self._ledger(chains.folder), seconds_spent(chains.folder), counts["chains"]
+        ledger, sampling, total = self._ledger(chains.folder), seconds_spent(chains.folder), counts["chains"]
+        seconds = sampling + time.monotonic() - started
+        over_long = f" · over-long prompts {counts['over_long']:,}" if counts["over_long"] else ""
         shares = " · ".join(
             f"{name.replace('_', ' ')} {counts[name] / total:.0%}" for name in ("right", "wrong", "no_verdict", "cut_off", "forced")
         )
         line = (
             f"{stage} · {chains.sampler}: {counts['plans'] - counts['plans_cut_off']:,}/{counts['plans']:,} plans, {total:,} chains · "
-            f"{shares} · {ledger['generated'] / max(seconds, 1e-9):,.0f} tok/s"
+            f"{shares}{over_long} · {ledger['generated'] / max(sampling, 1e-9):,.0f} tok/s"
         )
         self._finish(f"{stage}/sample", line, seconds=seconds, **counts, **ledger)
 
@@ -127,9 +131,10 @@ class Run:
         return path
 
     def _write_rows(self, stage: str, method: Method, chains: Chains, path: Path, *, shuffled: bool = False) -> None:
+        started = time.monotonic()
         written, left_out = write_rows(self.config, method, chains, path, shuffled=shuffled)
         line = f"{stage} · {written:,} {method} rows · left out: {told(left_out)}"
-        self._finish(f"{stage}/rows", line, rows=written, **left_out)
+        self._finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started, **left_out)
 
     def train(self, iteration: IterationRun, method: Method, rows: Path, *, start: Checkpoint) -> Path:
         """Train on rows; returns the folder of candidates."""
@@ -184,7 +189,7 @@ class Run:
         name = f"M{iteration.number}_{method.upper()}"
         checkpoint = Checkpoint(name=name, path=str(self.folder / name), parent=parent.name, method=method)
         chosen = trained / json.loads(decision.read_text())["chosen"]
-        self._keep(checkpoint, chosen)
+        self._keep(stage, checkpoint, chosen)
         self.checkpoints.append(checkpoint)
         return checkpoint
 
@@ -217,18 +222,20 @@ class Run:
             **self._ledger(self.folder / stage / "selection"),
         )
 
-    def _keep(self, checkpoint: Checkpoint, chosen: Path) -> None:
+    def _keep(self, stage: str, checkpoint: Checkpoint, chosen: Path) -> None:
         """Move the chosen candidate to its place, an ordinary Hugging Face folder with a card; the others go."""
         target = Path(checkpoint.path)
 
         def work() -> None:
             if chosen.is_dir():
                 strip_resume_state(chosen)
+                if target.exists():  # of a stage that was deleted to be made anew
+                    shutil.rmtree(target)
                 chosen.replace(target)
             if not (target / "config.json").is_file():
-                raise UserError(f"{target} is incomplete; delete {chosen.parent.parent} and run the same command again")
+                raise UserError(f"{target} is incomplete; delete {self.folder / stage} and run the same command again")
             write_card(target, JudgeCard(style=self.config.style, max_tokens=self.config.judge_tokens))
-            facts = {"run": self.config.name, "seed of the run": self.config.seed, "iterations": len(self.config.iterations)}
+            facts = self._facts(stage, checkpoint)
             card = model_card(
                 checkpoint.name, self.config, checkpoint.parent, checkpoint.method or "", facts, self.config.style
             )  # fmt: skip
@@ -241,7 +248,26 @@ class Run:
                 shutil.rmtree(left)
             shutil.rmtree(chosen.parent / "cache", ignore_errors=True)
 
-        self.world.once(target / ".kept", work)
+        self.world.once(self.folder / stage / ".kept", work)
+
+    def _facts(self, stage: str, checkpoint: Checkpoint) -> dict[str, object]:
+        """How a checkpoint was made, for its card."""
+        settings = self.config.sft if checkpoint.method == "sft" else self.config.dpo
+        of = {one["stage"]: one for one in self.metrics()}
+        rows, trained = of.get(f"{stage}/rows", {}), of.get(f"{stage}/train", {})
+        attempt = json.loads((self.folder / "attempts.jsonl").read_text().splitlines()[-1])
+        facts: dict[str, object] = {
+            "run": f"{self.config.name}, seed {self.config.seed}",
+            "rows": rows.get("rows", "?"),
+            "optimiser steps": trained.get("steps", "?"),
+            "learning rate": settings.learning_rate,
+            "batch size": settings.batch_size,
+            "code": attempt["commit"] or "not from a checkout",
+            "versions": ", ".join(f"{name} {version}" for name, version in attempt["versions"].items()),
+        }
+        if checkpoint.method == "dpo":
+            facts |= {"beta": self.config.dpo.beta, "NLL weight": self.config.dpo.sft_weight, "pairing": self.config.rows.pairing}
+        return facts
 
     # -- controls ----------------------------------------------------------------------------------------------------
 
@@ -289,9 +315,10 @@ class Run:
     def _control(self, stage: str, method: Method, rows: Path, name: str, max_steps: int | None = None) -> Checkpoint:
         trained = self._train(stage, method, rows, self.seed, max_steps)
         checkpoint = Checkpoint(name=name, path=str(self.folder / stage / "model"), parent=self.seed.name, method=method)
-        found = candidates(trained)
-        # The last, not the best: a control is not selected. Without candidates it was kept before.
-        self._keep(checkpoint, found[-1] if found else trained / "kept")
+        # The last, not the best: a control is not selected. Decided on disk, so that a killed move goes on with the same one.
+        decision = self.folder / stage / "selected.json"
+        self.world.once(decision, lambda: write_text(decision, json.dumps({"chosen": candidates(trained)[-1].name})))
+        self._keep(stage, checkpoint, trained / json.loads(decision.read_text())["chosen"])
         return checkpoint
 
     # -- measuring ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ What belongs to whom is decided by key, so the number of ranks may change betwee
 
 from __future__ import annotations
 
-import errno
 import os
 import weakref
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ from typing import IO, Generic, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from planner.records import Record
-from selftrain.errors import UserError
+from selftrain.errors import DISK_FULL, UserError, is_disk_full
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -36,8 +35,8 @@ class Line(Record, Generic[T]):
 
 def disk_full(error: OSError, path: Path) -> NoReturn:
     """Turn a full disk into a line that says so; anything else goes on as it is."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise UserError(f"{path}: no space left on the disk; free some and run the same command again, it goes on") from error
+    if is_disk_full(error):
+        raise UserError(f"{path}: {DISK_FULL}") from error
     raise error
 
 
@@ -186,8 +185,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_text(path: Path, line: str) -> None:
-    """Append one line to a log of ours."""
+    """Append one line to a log of ours; a torn last line of a killed process is cut away first."""
     try:
+        _cut_torn_tail(path)
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
     except OSError as error:

@@ -67,7 +67,6 @@ def train(config: Config, job: TrainJob) -> None:
     settings = config.sft if job.method == "sft" else config.dpo
     out = Path(job.out)
     out.mkdir(parents=True, exist_ok=True)
-    check_disk(out, job.start)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     main = int(os.environ.get("RANK", "0")) == 0
     tokenizer = AutoTokenizer.from_pretrained(job.start)
@@ -80,19 +79,23 @@ def train(config: Config, job: TrainJob) -> None:
             f"{job.rows}: all {len(lengths)} rows are longer than {job.method}.max_length = {settings.max_length} tokens; raise it"
         )
     dataset = dataset.select(keep)
+    steps = job.max_steps or _steps(len(keep), settings.batch_size, settings.epochs, settings.max_steps)
+    facts = {"rows": len(keep), "over_long": len(lengths) - len(keep), "tokens": sum(sum(lengths[i]) for i in keep), "steps": steps}
+    stats = TrainStats(**facts, epochs=steps * settings.batch_size / len(keep))
+    whole = candidates(out)
+    if whole and _step(whole[-1]) >= steps:  # killed between its last checkpoint and its end; going on would take a step too many
+        if main:
+            write_text(out / "stats.json", stats.model_dump_json())
+        return
+    check_disk(out, job.start, -(-steps // settings.save_every))
 
-    accumulation, rest = divmod(settings.batch_size, settings.micro_batch_size * world)
-    if rest or not accumulation:
-        raise UserError(
-            f"{job.method}.batch_size = {settings.batch_size} is no multiple of micro_batch_size × processes = "
-            f"{settings.micro_batch_size} × {world}"
-        )
+    accumulation = settings.batch_size // (settings.micro_batch_size * world)  # the config has checked that it divides
     cuda = torch.cuda.is_available()
     common: dict[str, Any] = {
         "output_dir": str(out),
         "learning_rate": settings.learning_rate,
         "num_train_epochs": settings.epochs,
-        "max_steps": job.max_steps or _steps(len(keep), settings.batch_size, settings.epochs, settings.max_steps),
+        "max_steps": steps,
         "per_device_train_batch_size": settings.micro_batch_size,
         "gradient_accumulation_steps": accumulation,
         "warmup_steps": settings.warmup_steps,
@@ -171,13 +174,8 @@ def train(config: Config, job: TrainJob) -> None:
             callbacks=[Ledger()],
         )
     trainer.remove_callback(PrinterCallback)  # what it would print is in log.jsonl
-    whole = candidates(out)
-    result = trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+    trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     if main:
-        stats = TrainStats(
-            rows=len(keep), over_long=len(lengths) - len(keep), tokens=sum(sum(lengths[i]) for i in keep),
-            steps=result.global_step, epochs=float(trainer.state.epoch or 0),
-        )  # fmt: skip
         write_text(out / "stats.json", stats.model_dump_json())
 
 
@@ -187,8 +185,8 @@ def row_lengths(tokenizer: Any, row: dict[str, Any]) -> list[int]:
     return [len(tokenizer.apply_chat_template([*row["prompt"], *side], tokenize=True, return_dict=False)) for side in sides]
 
 
-def check_disk(out: Path, start: str) -> None:
-    """Refuse to start what the disk cannot hold: two checkpoints in float32, each with two optimiser moments.
+def check_disk(out: Path, start: str, kept: int) -> None:
+    """Refuse to start what the disk cannot hold: `kept` candidates in float32, and the optimiser's state.
 
     Raises:
         UserError: says how much is missing.
@@ -196,9 +194,11 @@ def check_disk(out: Path, start: str) -> None:
     folder = Path(start)
     if not folder.is_dir():
         return
-    # 2 bytes a weight at the least, so this is a lower bound where the start is in bfloat16 already.
+    half = json.loads((folder / "config.json").read_text()).get("dtype") in ("bfloat16", "float16")
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    need, free = 6 * weights, shutil.disk_usage(out).free
+    weights *= 2 if half else 1
+    # Candidates hold their weights until one is chosen; the newest two also hold two moments a weight.
+    need, free = weights * (kept + 4), shutil.disk_usage(out).free
     if free < need:
         raise UserError(f"{out}: training needs about {need / 1e9:.1f} GB of disk for checkpoints, {free / 1e9:.1f} GB are free")
 
@@ -209,9 +209,13 @@ def _steps(rows: int, batch: int, epochs: float, limit: int) -> int:
     return min(limit, whole) if limit else whole
 
 
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def candidates(out: Path) -> list[Path]:
     """Whole checkpoints in a training folder, oldest first. One that was being written when its process died is removed."""
-    found = sorted(out.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    found = sorted(out.glob("checkpoint-*"), key=_step)
     # The trainer writes its state file last.
     for path in found:
         if not (path / "trainer_state.json").is_file() and int(os.environ.get("RANK", "0")) == 0:

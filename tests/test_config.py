@@ -273,7 +273,6 @@ def test_defaults_are_stated_once() -> None:
     [
         "processes=8", "out=elsewhere", "report_to=['tensorboard']", "engine.max_num_seqs=3", "engine.kv_cache_gb=1",
         "engine.gpu_memory_utilization=0.5", "engine.tensor_parallel=2", "engine.enforce_eager=true",
-        "seed_engine={kind='server', url='http://x/v1'}",
     ],
 )  # fmt: skip
 def test_speed_size_and_place_are_no_part_of_the_recipe(file: Path, override: str) -> None:
@@ -311,8 +310,9 @@ def test_a_changed_iteration_is_told(file: Path) -> None:
 def test_every_key_is_either_recipe_or_known_to_be_none() -> None:
     """A key that is added later lands in the recipe unless someone decides otherwise."""
     config = Config(name="x")
-    assert set(Config.model_fields) - set(config.recipe()) == {"out", "processes", "seed_engine", "report_to"}
-    assert set(config.recipe()["engine"]) == {"kind", "dtype"}
+    assert set(Config.model_fields) - set(config.recipe()) == {"out", "processes", "report_to"}
+    assert set(config.recipe()["engine"]) == {"kind", "dtype", "max_model_len"}
+    assert config.recipe()["seed_engine"] is None
 
 
 def test_a_config_cannot_be_changed_and_knows_its_folder(file: Path) -> None:

@@ -33,8 +33,11 @@ def request(key: str = "k", *, n: int = 1, prefill: str = "", letters: bool = Fa
 def serve() -> Iterator[Callable[..., tuple[FakeServer, ServerEngine]]]:
     opened: list[tuple[FakeServer, ServerEngine]] = []
 
-    def start(answer: Answer | None = None, *, owner: str = "vllm", **options: Any) -> tuple[FakeServer, ServerEngine]:
+    def start(
+        answer: Answer | None = None, *, owner: str = "vllm", tokenizes: bool = True, **options: Any
+    ) -> tuple[FakeServer, ServerEngine]:
         fake = FakeServer(answer, owner=owner).__enter__()
+        fake.tokenizes = fake.tokenizes and tokenizes
         opened.append((fake, ServerEngine(fake.url, "m", **options)))
         return opened[-1]
 
@@ -181,7 +184,7 @@ def test_choose(serve) -> None:
         drawn = next(iter(top))
         return reply(drawn, finish="length", logprobs=[token(drawn, top[drawn], top)])
 
-    fake, engine = serve(answer, owner="openai")
+    fake, engine = serve(answer, tokenizes=False)
     asked = [Choice(k, (ASKED[0], Message(role="user", content=k)), "[Final Verdict]\n[[") for k in tops]
     assert {key: (a, b) for key, a, b in engine.choose(asked)} == {"both": (-0.5, -1.0), "one": (-7.0, -2.0)}
     assert engine.unread == 3
@@ -361,10 +364,31 @@ def test_no_content_is_an_empty_text(serve) -> None:
 
 
 def test_a_server_without_logprobs(serve) -> None:
-    _, engine = serve(owner="openai")
+    _, engine = serve(tokenizes=False)
     for stream in (engine.sample([request(letters=True)]), engine.choose([Choice("k", ASKED, "[[")])):
         with pytest.raises(EngineError, match="no top_logprobs"):
             next(stream)
+
+
+def test_a_prefill_is_refused_where_it_would_be_taken_for_a_finished_turn(serve) -> None:
+    fake, engine = serve(owner="openai")
+    with pytest.raises(EngineError, match="no vLLM server"):
+        next(engine.sample([request(prefill="[Start]\n")]))
+    assert fake.chats == []
+
+
+def test_the_stop_string_is_told_by_vllm_alone(serve) -> None:
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        made = reply("x")
+        made["choices"][0]["stop_reason"] = "[End]"
+        return made
+
+    _, engine = serve(answer)
+    ((_, (told,)),) = engine.sample([request()])
+    assert told.stop == "[End]"
+    _, engine = serve(lambda body: reply("x"), owner="openai")
+    ((_, (untold,)),) = engine.sample([request()])
+    assert untold.stop is None
 
 
 def test_fits_counts_the_servers_own_tokens(serve) -> None:

@@ -34,14 +34,17 @@ STYLE = EvalPlannerStyle(prompt_set="paper")
         ("", "none"),
         ("[[A/B]]", "none"),
         ("[[A\n]]", "A"),
+        ("a[[0] is wrong, so [[A]]", "A"),  # an opening that never closes hides nothing
+        ("[[[B]]]", "B"),
+        ("[[A]], or is it [[B] or [A]]", "none"),
     ],
 )
 def test_the_last_tag_of_any_content_counts(text: str, verdict: str) -> None:
     assert read_verdict(text) == verdict
 
 
-def completion(text: str, finish: str = "stop", letters: tuple[Letter, ...] = ()) -> Completion:
-    return Completion(text=text, finish_reason=finish, tokens=9, letters=letters)  # type: ignore[arg-type]
+def completion(text: str, finish: str = "stop", stop: str | None = PLAN_END) -> Completion:
+    return Completion(text=text, finish_reason=finish, tokens=9, stop=stop if finish == "stop" else None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("plan", ["1. Check the sum.\n2. Check the form.", None])
@@ -63,6 +66,23 @@ def test_a_chain_s_verdict_is_the_one_after_the_final_tag() -> None:
     assert parts.verdict == "none", "a verdict outside [Final Verdict] is none in a judge's chain"
 
 
+def test_a_plan_may_speak_of_the_final_verdict() -> None:
+    head = f"{PLAN_START}\nEnd with {FINAL_VERDICT}.\n{PLAN_END}\n{EXECUTION_START}\nfor now [[A]] but"
+    parts = STYLE.read_chain(head, "length")
+    assert (parts.verdict, parts.closed) == ("none", False)
+    parts = STYLE.read_chain(f"{head} no.\n{EXECUTION_END}\n{FINAL_VERDICT}\n[[A]]")
+    assert (parts.verdict, parts.plan) == ("A", f"End with {FINAL_VERDICT}.")
+
+
+def test_reading_is_linear() -> None:
+    import time
+
+    started = time.process_time()
+    read_verdict("[" * 200_000)
+    read_verdict("[[ " * 60_000 + "]]")
+    assert time.process_time() - started < 2
+
+
 def test_a_chain_that_says_both_says_neither() -> None:
     parts = STYLE.read_chain(f"{EXECUTION_START}\nso [[A]]\n{EXECUTION_END}\n{FINAL_VERDICT}\n[[B]]")
     assert parts.disagrees
@@ -82,12 +102,17 @@ def test_what_ran_out_is_cut_off_and_what_ended_is_not() -> None:
 def test_a_plan_without_its_end_tag_is_no_plan() -> None:
     assert STYLE.read_plan("", completion(f"{PLAN_START}\nstep one\n")) == "step one"
     assert STYLE.read_plan("", completion(f"{PLAN_START}\nstep one", "length")) is None
+    assert STYLE.read_plan("", completion(f"{PLAN_START}\n1. Check the sum\n2. Che", stop=None)) is None, (
+        "ended without its end tag"
+    )
     assert STYLE.read_plan("", completion("no tags at all")) is None
     assert STYLE.read_plan("", completion(f"{PLAN_START}\n  \n")) is None
     assert STYLE.read_plan("", completion(f"{PLAN_START}\na\n{EXECUTION_START}\nb")) is None
     short = EvalPlannerStyle(prompt_set="short")
     prompt = short.plan_prompt("i")
-    assert short.read_plan(prompt.prefill, completion(" must rhyme.")) == "A good answer must rhyme."
+    assert short.read_plan(prompt.prefill, completion(" must rhyme.", stop=None)) == "A good answer must rhyme.", (
+        "one line is one plan"
+    )
 
 
 def test_p_a_is_read_where_the_verdict_is_first_named() -> None:

@@ -10,17 +10,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 from planner.engines.base import Choice, Counters, Request
-from planner.records import Completion, Letter, Message, digest
+from planner.records import Completion, Letter, Message, uniform
 from planner.verdict import first_verdict_at
 from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, PLAN_END, PLAN_START
 
 Script = Callable[[Request, int], str]
 """(request, index of the draw) -> the text that would be sampled, stop strings and all."""
-
-
-def uniform(*parts: str) -> float:
-    """A number in [0, 1) that is a function of its arguments."""
-    return int(digest(*parts), 16) / 2**64
 
 
 def default_script(request: Request, draw: int) -> str:
@@ -81,14 +76,16 @@ class ScriptedEngine:
 
     def _complete(self, request: Request, draw: int) -> Completion:
         text = self._script(request, draw)
-        stops = [at for stop in request.stop if (at := text.find(stop)) >= 0]
-        text = text[: min(stops)] if stops else text
+        stops = [(at, stop) for stop in request.stop if (at := text.find(stop)) >= 0]
+        at, stopped_by = min(stops, default=(len(text), None))
+        text = text[:at]
         words = text.split(" ")
         kept = " ".join(words[: request.max_tokens])
         cut = len(words) > request.max_tokens
         return Completion(
             text=kept,
             finish_reason="length" if cut else "stop",
+            stop=None if cut else stopped_by,
             tokens=min(len(words), request.max_tokens),
             letters=self._letters(kept) if request.letters else (),
         )

@@ -163,6 +163,11 @@ class ServerEngine:
                 future.cancel()
 
     def _body(self, request: Request) -> dict[str, Any]:
+        if request.prefill and not self._is_vllm:
+            # Elsewhere the prefill would be taken for a finished turn, and the answer start anew, without a word.
+            raise EngineError(
+                f"{self._url} is no vLLM server, and only those go on from a prefill; --force and the set `short` need it"
+            )
         body = {"model": self._model, "n": request.n, "max_tokens": request.max_tokens, **_chat(request.messages, request.prefill)}
         body |= {"temperature": request.sampling.temperature, "top_p": request.sampling.top_p}
         if request.stop:
@@ -210,7 +215,9 @@ class ServerEngine:
                     self.unplaced += 1
             written += token.token.encode() if token.bytes is None else bytes(token.bytes)
         finish: FinishReason = "length" if choice.finish_reason == "length" else "stop"
-        return Completion(text=text, finish_reason=finish, tokens=tokens, letters=tuple(letters))
+        stop = (choice.model_extra or {}).get("stop_reason")  # vLLM's own field: the stop string, or the id of an end token
+        stop = stop if isinstance(stop, str) else None
+        return Completion(text=text, finish_reason=finish, stop=stop, tokens=tokens, letters=tuple(letters))
 
     def _tokenize(self, what: dict[str, Any]) -> Any:
         url, body = self._url.removesuffix("/v1") + "/tokenize", {"model": self._model, **what}

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from pydantic import ValidationError
+
 from planner.engines.base import Choice, Counters, EngineError, Request
 from planner.models import resolve_model
 from planner.records import Completion, Letter, Message
@@ -72,7 +74,7 @@ class VllmEngine:
                 block_size=32 if current_platform.is_cpu() else None,
             )  # fmt: skip
         except (ValueError, OSError, RuntimeError) as error:
-            raise EngineError(f"vLLM cannot serve {model}: {str(error).strip().splitlines()[-1]}") from error
+            raise EngineError(f"vLLM cannot serve {model}: {cause(error)}") from error
         self._engine = self._llm.llm_engine
         self._max_model_len = int(self._llm.model_config.max_model_len)
         self._window = 4 * max_num_seqs
@@ -138,7 +140,7 @@ class VllmEngine:
         """Feed a bounded window, yield finished requests. In the order given, so that shared prefixes meet in the cache."""
         waiting = iter(prompts)
         running = 0  # sequences, not requests: a request may ask for many
-        names: dict[str, tuple[str, int]] = {}
+        held: dict[str, int] = {}  # sequences by request
         try:
             while True:
                 while running < self._window:
@@ -146,17 +148,17 @@ class VllmEngine:
                     if taken is None:
                         break
                     key, ids, params = taken
-                    if key in names:
+                    if key in held:
                         raise EngineError(f"two requests are called {key}")
-                    names[key] = (key, params.n)
+                    held[key] = params.n
                     self._engine.add_request(key, {"prompt_token_ids": ids}, params)
                     running += params.n
-                if not names:
+                if not held:
                     return
                 for output in self._engine.step():
                     if output.finished:
-                        key, n = names.pop(output.request_id)
-                        running -= n
+                        key = output.request_id
+                        running -= held.pop(key)
                         generated = sum(len(choice.token_ids) for choice in output.outputs)
                         was = self._counters
                         self._counters = Counters(
@@ -167,13 +169,16 @@ class VllmEngine:
                         yield key, output
         finally:
             # A caller that stops early (an error, Ctrl-C) must not leave its requests in the engine for the next call.
-            if names:
-                self._engine.abort_request(list(names))
+            if held:
+                self._engine.abort_request(list(held))
 
     def _completion(self, choice: Any) -> Completion:
+        if choice.finish_reason not in ("stop", "length"):
+            raise EngineError(f"vLLM ended a sequence with {choice.finish_reason!r}; see its log")
         return Completion(
             text=choice.text,
-            finish_reason="length" if choice.finish_reason == "length" else "stop",
+            finish_reason=choice.finish_reason,
+            stop=choice.stop_reason if isinstance(choice.stop_reason, str) else None,
             tokens=len(choice.token_ids),
             letters=tuple(self._letters(choice)),
         )
@@ -183,6 +188,14 @@ class VllmEngine:
             if token in (self._id_a, self._id_b):
                 offset = len(self._tokenizer.decode(choice.token_ids[:place], skip_special_tokens=True))
                 yield Letter(offset=offset, logp_a=logps[self._id_a].logprob, logp_b=logps[self._id_b].logprob)
+
+
+def cause(error: Exception) -> str:
+    """What an exception says, in one line. Of a pydantic error the last line is a link."""
+    if isinstance(error, ValidationError):
+        return error.errors()[0]["msg"]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
 
 
 def letter_ids(tokenizer: Any) -> tuple[int, int]:

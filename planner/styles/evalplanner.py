@@ -111,10 +111,10 @@ class EvalPlannerStyle(Record):
     def read_plan(self, prefill: str, completion: Completion) -> str | None:
         """The plan in a completion, tags removed; None where it was cut off, or is empty (both never train).
 
-        The engine stops at the end tag and leaves it out, so a whole plan is one that ended by `stop`; a model that ended its
-        turn without the tag wrote no plan either, and that is told by the start tag alone.
+        The engine stops at the end tag and leaves it out of the text. A model that ended its turn without the tag wrote no whole
+        plan, except in the sets whose plans are one line.
         """
-        if completion.finish_reason != "stop":
+        if completion.finish_reason != "stop" or (completion.stop is None and self.prompt_set not in ONE_LINE):
             return None
         text = prefill + completion.text
         if PLAN_START not in text:
@@ -132,9 +132,11 @@ class EvalPlannerStyle(Record):
 
     def read_chain(self, text: str, finish_reason: str = "stop") -> ChainParts:
         """Read a whole chain (prefill and completion joined): the verdict is the last one after `[Final Verdict]`."""
-        before, final_tag, after = text.partition(FINAL_VERDICT)
+        # A plan may speak of the final verdict; only what stands after the execution's start is one.
+        start = max(text.find(EXECUTION_START), 0)
+        before, final_tag, after = text[start:].partition(FINAL_VERDICT)
         verdict = read_verdict(after)
-        plan, execution = self._read_body(before)
+        plan, execution = self._read_body(text[:start] + before)
         named = read_verdict(execution)
         disagrees = bool(final_tag) and "none" not in (named, verdict) and named != verdict
         return ChainParts(

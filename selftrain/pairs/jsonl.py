@@ -88,7 +88,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 row = json.loads(text)
                 # Half a surrogate pair, which an escape can name, could be read but never written.
                 json.dumps(row, ensure_ascii=False).encode()
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{where} is not JSON ({error}); mend or remove the line") from None
             if not isinstance(row, dict):
                 raise UserError(f"{where} is a JSON {type(row).__name__}, not an object; each line is one row")
