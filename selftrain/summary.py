@@ -90,7 +90,7 @@ def print_table(
     seconds: float,
 ) -> None:
     """Accuracy and position-consistent accuracy, each with its 95 % interval, of every judge on every split."""
-    console = Console(width=None if Console().is_terminal else 120)
+    console = Console(width=None if Console().is_terminal else 132)
     table = Table(title=f"{config.name}: held-out pairs, both orders (95 % intervals, bootstrap by prompt)")
     for column, justify in (("judge", "left"), ("split", "left"), ("n", "right"), ("accuracy", "left"), ("position-consistent", "left"),
                             ("unforced", "right"), ("no verdict", "right"), ("flip", "right")):  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.test_loop import write_config
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.timeout(2400)
 def test_two_ranks_make_the_records_that_one_makes(tiny_model: Path, tmp_path: Path) -> None:
     """Sampling is sharded by key and training is ZeRO-2: the same chains, rows and checkpoints come out."""
     changes = {"iterations": [{"pairs": 8, "train": ["sft", "dpo"]}], "processes": 2}
@@ -34,15 +35,17 @@ def test_two_ranks_make_the_records_that_one_makes(tiny_model: Path, tmp_path: P
         "--config_file",
         str(ROOT / "configs/accelerate/cpu-2-zero2.yaml"),
     ]
-    env = dict(os.environ, MASTER_PORT="29591")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
     two = subprocess.run(
-        [*launch, "--main_process_port", "29591", str(ROOT / "selftrain/run.py"), str(path), "name=two"],
-        capture_output=True, text=True, timeout=550, check=False, env=env,
+        [*launch, "--main_process_port", port, str(ROOT / "selftrain/run.py"), str(path), "name=two"],
+        capture_output=True, text=True, timeout=1100, check=False,
     )  # fmt: skip
     assert two.returncode == 0, two.stdout[-3000:] + two.stderr[-3000:]
     one = subprocess.run(
         [sys.executable, str(ROOT / "selftrain/run.py"), str(path), "name=one", "processes=1"],
-        capture_output=True, text=True, timeout=550, check=False,
+        capture_output=True, text=True, timeout=1100, check=False,
     )  # fmt: skip
     assert one.returncode == 0, one.stderr[-3000:]
     runs = tmp_path / "runs"

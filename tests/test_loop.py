@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def command(config: Path, *overrides: str) -> list[str]:
 
 
 def run(config: Path, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(config, *overrides), capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(command(config, *overrides), capture_output=True, text=True, timeout=1100, check=False)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -211,6 +212,7 @@ def _is_zombie(pid: str) -> bool:
         return True
 
 
+@pytest.mark.timeout(2400)
 def test_a_run_killed_in_every_stage_ends_byte_identical(whole: tuple[Path, str], tiny_model: Path, tmp_path: Path) -> None:
     """Killed while it samples, trains, selects and measures, and resumed each time: nothing lost, nothing twice."""
     reference, _ = whole
@@ -272,6 +274,47 @@ def test_what_the_user_can_mend_is_one_line(
     assert done.returncode == 2
     assert said in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_through_the_launcher_an_error_stays_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, tiny_config(tmp_path, tiny_model))
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--quiet",
+        "--config_file",
+        str(ROOT / "configs/accelerate/cpu-1.yaml"),
+    ]
+    done = subprocess.run(
+        [*launch, str(ROOT / "selftrain/run.py"), str(config), "model=/nowhere/model"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "error: no model at /nowhere/model" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stage_that_is_deleted_is_made_anew_and_its_checkpoint_with_it(whole: tuple[Path, str], tmp_path: Path) -> None:
+    """What our errors advise must work: no old weights under a new stage."""
+    folder, _ = whole
+    copy = tmp_path / "runs" / "tiny"
+    shutil.copytree(folder, copy, symlinks=True)
+    config = tmp_path / "tiny.toml"
+    config.write_text((folder.parent.parent / "tiny.toml").read_text().replace(str(folder.parent), str(copy.parent)))
+    shutil.rmtree(copy / "iter-2")
+    (copy / "M2_DPO" / "model.safetensors").write_bytes(b"stale")
+    shutil.rmtree(copy / "eval" / "M2_DPO")
+    (copy / "eval" / ".done").unlink()
+    run(config)
+    assert (copy / "M2_DPO" / "model.safetensors").stat().st_size > 1000
+    assert (
+        json.loads((copy / "summary.json").read_text())["checkpoints"]
+        == json.loads((folder / "summary.json").read_text())["checkpoints"]
+    )
 
 
 def test_a_bad_line_stops_with_its_place(tiny_model: Path, tmp_path: Path) -> None:
