@@ -322,3 +322,19 @@ def test_a_config_cannot_be_changed_and_knows_its_folder(file: Path) -> None:
     assert config.run_folder == Path("some/run")
     assert (config.style.prompt_set, config.style.plan_kind) == ("paper", "unconstrained")
     assert tomllib.loads(file.read_text())["seed"] == 7, "overrides must not touch the file"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["sft.batch_size=6", "sft.micro_batch_size=4"],
+            "sft.batch_size = 6 is no multiple of sft.micro_batch_size × processes = 4 × 1",
+        ),
+        (["dpo.batch_size=4", "processes=8"], "dpo.batch_size = 4 is no multiple of dpo.micro_batch_size × processes = 1 × 8"),
+    ],
+)
+def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_sampled(file: Path, overrides: list[str], said: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_config(file, overrides)
+    assert said in str(error.value)

@@ -261,7 +261,11 @@ def test_a_run_in_use_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     [
         ({}, ["model=/nowhere/model"], "no model at /nowhere/model"),
         ({}, ["sampling.plnas=3"], "unknown key sampling.plnas"),
-        ({}, ["processes=2"], "launched with 1 process(es) but the config says processes = 2"),
+        (
+            {},
+            ["processes=2", "sft.micro_batch_size=2", "dpo.micro_batch_size=2"],
+            "launched with 1 process(es) but the config says processes = 2",
+        ),
         ({}, ["pairs.source=jsonl", "pairs.held_out={known=2}", "pairs.path=/nowhere.jsonl"], "/nowhere.jsonl cannot be read"),
         ({}, ["pairs.kinds=['juggling']"], "juggling"),
     ],

@@ -74,17 +74,6 @@ def test_over_long_rows_are_dropped_and_counted_and_nothing_is_truncated(tiny_mo
         train(settings, TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(tmp_path / "none")))
 
 
-def test_a_batch_that_cannot_be_divided_is_refused(tiny_model: Path, tmp_path: Path) -> None:
-    changes = tiny_config(tmp_path, tiny_model)
-    changes["sft"] |= {"batch_size": 6, "micro_batch_size": 4}
-    rows = tmp_path / "sft.jsonl"
-    write_jsonl(rows, [SftRow(prompt=ASK, completion=say("fine [[A]]"))])
-    with pytest.raises(UserError, match="no multiple of micro_batch_size"):
-        train(
-            Config.model_validate(changes), TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(tmp_path / "out"))
-        )
-
-
 def test_a_stopped_training_goes_on_to_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
     """Steps 1-2, a torn checkpoint 3, resume to 4: equal to four steps at once."""
     import torch
