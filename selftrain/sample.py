@@ -24,7 +24,7 @@ AnyInput = TypeVar("AnyInput", plan.PlanInput, ExecutionInput)
 AnyItem = TypeVar("AnyItem", Plan, Chain)
 
 TAG_TOKENS = 48
-"""Room for the closing tags of a chain on top of its execution."""
+"""Room for the tags that a judge writes around its plan, or after its execution, on top of the text itself."""
 
 
 def open_engine(engine: EngineConfig, model: str, seed: int) -> Engine:
@@ -106,7 +106,8 @@ class Sampler:
     def _plans(self, engine: Engine) -> None:
         folder = self.folder / "plans"
         done = Shards(folder, Plan)
-        limit = self.draw.plan_tokens
+        # Under the judge prompt the judge writes the tags itself; a plan prompt of a one-line set has them prefilled.
+        limit = self.draw.plan_tokens + (0 if self.first else TAG_TOKENS)
         with Shard[Plan](folder, self._rank) as shard:
             owed = [one.key for one in self.plan_inputs() if one.key not in done]
             fitting = self._fitting(engine, (one for one in self.plan_inputs() if one.key not in done), limit, shard)
