@@ -37,7 +37,8 @@ class Record(BaseModel):
 class Message(Record):
     """One chat message."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "text"]
+    """`text` stands alone: it is no chat, and reaches the model as it is, without a chat template."""
     content: str
 
 
@@ -64,20 +65,39 @@ class Pair(Record):
     instruction: str
     response_a: str
     response_b: str
+    input: str | None = None
+    """What the instruction is to be carried out on, where a data set keeps it apart (Alpaca, PandaLM)."""
+    reference: str | None = None
+    """A reference answer, shown to the judge beside the responses."""
 
     @cached_property
     def id(self) -> str:
         """Content hash of the pair; a pair and its swap have different ids."""
-        return digest(self.instruction, self.response_a, self.response_b)
+        reference = () if self.reference is None else (self.reference,)
+        return digest(*self._asked, self.response_a, self.response_b, *reference)
 
     @cached_property
     def instruction_id(self) -> str:
         """Content hash of the instruction alone: what plans that saw no response belong to."""
-        return digest(self.instruction)
+        return digest(*self._asked)
+
+    @property
+    def question(self) -> str:
+        """Instruction and input as one text, for prompts that have one place for both."""
+        return self.instruction if self.input is None else f"{self.instruction}\n\n{self.input}"
+
+    @property
+    def _asked(self) -> tuple[str, ...]:
+        # A mark that keeps (instruction, input, a, b) apart from (instruction, a, b, reference).
+        return (self.instruction,) if self.input is None else ("input", self.instruction, self.input)
 
     def swapped(self) -> Pair:
         """The pair with its responses exchanged. Swapping twice is a no-op."""
-        return Pair(instruction=self.instruction, response_a=self.response_b, response_b=self.response_a)
+        # Not `model_copy`, which would carry the cached ids along.
+        return Pair(
+            instruction=self.instruction, response_a=self.response_b, response_b=self.response_a, input=self.input,
+            reference=self.reference,
+        )  # fmt: skip
 
     def shown(self, order: Order) -> Pair:
         """The pair as a prompt in `order` shows it."""
@@ -173,6 +193,10 @@ class Chain(Record):
     disagrees: bool = False
     """True where the execution named one verdict and `[Final Verdict]` another; such a chain
     has `verdict = "none"` and never trains."""
+    scores: tuple[float, ...] | None = None
+    """Of the responses in the order shown, where the judge's family grades them."""
+    reference: str | None = None
+    """An answer of its own that the judge wrote beside its reasons, where its family does."""
 
     @property
     def id(self) -> str:
@@ -188,7 +212,7 @@ class JudgedChain(Record):
 
 
 class OrderJudgment(Record):
-    """What the judge said of a pair in one order; `verdict` and `p_a` are in the naming of the *unswapped* pair."""
+    """What the judge said of a pair in one order; `verdict`, `p_a` and `scores` are in the naming of the *unswapped* pair."""
 
     order: Order
     verdict: Verdict
@@ -198,6 +222,10 @@ class OrderJudgment(Record):
     forced: bool
     cut_off: bool
     tokens: int
+    scores: tuple[float, ...] | None = None
+    """Of `response_a` and `response_b`, where the judge's family grades them."""
+    reference: str | None = None
+    """The answer of its own that the judge wrote, where its family does."""
 
 
 class Judgment(Record):
