@@ -14,9 +14,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from planner.engines.base import Choice, Engine, Request, Sampling
+from planner.engines.base import Choice, Engine, EngineError, Request, Sampling
 from planner.records import ORDERS, Chain, Order, Pair, Plan, Record, digest
-from planner.styles.evalplanner import EvalPlannerStyle, Prompt
+from planner.styles.base import Prompt, Style, make_chain
+from planner.styles.evalplanner import EvalPlannerStyle
 from planner.verdict import names_something, p_a_from_logps, trim_to_sentence
 from prompts import CHAIN_TAGS
 
@@ -67,7 +68,7 @@ def continuation_inputs(
         yield ExecutionInput(_key(pair, order, plan), prompt, pair, order, plan, by_judge=True)
 
 
-def judge_inputs(style: EvalPlannerStyle, pairs: Iterable[Pair], orders: Iterable[Order] = ORDERS) -> Iterator[ExecutionInput]:
+def judge_inputs(style: Style, pairs: Iterable[Pair], orders: Iterable[Order] = ORDERS) -> Iterator[ExecutionInput]:
     """Test-time inputs: the whole chain in one generation (paper, section 2.4)."""
     orders = tuple(orders)
     for pair in pairs:
@@ -76,7 +77,7 @@ def judge_inputs(style: EvalPlannerStyle, pairs: Iterable[Pair], orders: Iterabl
 
 
 def execute(
-    engine: Engine, style: EvalPlannerStyle, inputs: Iterable[ExecutionInput], *, n: int, max_tokens: int, sampling: Sampling
+    engine: Engine, style: Style, inputs: Iterable[ExecutionInput], *, n: int, max_tokens: int, sampling: Sampling
 ) -> Iterator[tuple[str, list[Chain]]]:
     """Draw `n` chains for each input; yields (input key, chains) as they finish. Nothing is forced here."""
     held: dict[str, ExecutionInput] = {}
@@ -95,13 +96,9 @@ def execute(
             if item.by_judge:
                 parts = style.read_chain(text, completion.finish_reason)
             else:
+                assert isinstance(style, EvalPlannerStyle), "only its seed is asked with the execution prompt"
                 parts = style.read_execution(item.prompt.prefill, completion)
-            # A prefill is ours and holds no verdict, so the first one named stands in the completion.
-            chain = style.make_chain(
-                parts, completion.text, completion.letters, pair=item.pair, order=item.order, plan=item.plan, sample=sample,
-                completion=completion,
-            )  # fmt: skip
-            chains.append(chain)
+            chains.append(make_chain(parts, pair=item.pair, order=item.order, plan=item.plan, sample=sample, completion=completion))
         yield key, chains
 
 
@@ -110,8 +107,12 @@ def needs_forcing(chain: Chain) -> bool:
     return chain.verdict == "none" and not names_something(chain.completion.text)
 
 
-def ask_forced(engine: Engine, style: EvalPlannerStyle, inputs: Iterable[tuple[ExecutionInput, Chain]]) -> Iterator[ForcedVerdict]:
-    """Read P(A) and P(B) at the verdict of each chain; yields as they finish. Chains whose text no longer fits are left out."""
+def ask_forced(engine: Engine, style: Style, inputs: Iterable[tuple[ExecutionInput, Chain]]) -> Iterator[ForcedVerdict]:
+    """Read P(A) and P(B) at the verdict of each chain; yields as they finish. Chains whose text no longer fits are left out.
+
+    Raises:
+        EngineError: a family whose verdict is no letter.
+    """
     held: dict[str, tuple[str, str]] = {}
 
     def requests() -> Iterator[Choice]:
@@ -122,6 +123,8 @@ def ask_forced(engine: Engine, style: EvalPlannerStyle, inputs: Iterable[tuple[E
             # A text that came to its own end is whole as it is; only one that ran out has a torn tail.
             execution = trim_to_sentence(execution) if chain.cut_off else execution.strip()
             prefill = style.forcing_text(chain.plan if item.by_judge else None, execution)
+            if prefill is None:
+                raise EngineError("this style's verdict is no letter A or B, so none can be forced: leave force off")
             held[chain.id] = (chain.id, execution)
             if engine.fits(item.prompt.messages, prefill, 1):
                 yield Choice(chain.id, item.prompt.messages, prefill)

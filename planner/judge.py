@@ -18,7 +18,8 @@ from planner.engines.base import GREEDY, Engine, EngineError, Sampling
 from planner.execute import ExecutionInput, ask_forced, execute, forced_chain, judge_inputs, needs_forcing
 from planner.models import ModelError
 from planner.records import ORDERS, Chain, Judgment, Order, OrderJudgment, Pair, Record, Verdict, flip
-from planner.styles.evalplanner import EvalPlannerStyle
+from planner.styles import AnyStyle
+from planner.styles.base import Style
 
 OrderRule = Literal["mean", "agree", "first"]
 """`mean`: both orders, the larger mean probability wins. `agree`: both orders, no verdict unless they name the same response.
@@ -33,7 +34,7 @@ CARD = "judge.json"
 class JudgeCard(Record):
     """How a checkpoint wants to be asked; `judge.json` in its folder."""
 
-    style: EvalPlannerStyle
+    style: AnyStyle
     max_tokens: int
 
 
@@ -42,6 +43,7 @@ class Judge:
 
     Args:
         engine: any engine; the judge does not close it.
+        style: how the model is asked; `planner.styles.named` finds one by name.
         max_tokens: of one chain (the paper's inference limit: 2048).
         rule: what two orders make together.
         force: read a verdict from the probabilities where the text names none, and mark it. Off: such a chain has none.
@@ -51,7 +53,7 @@ class Judge:
     def __init__(
         self,
         engine: Engine,
-        style: EvalPlannerStyle,
+        style: Style,
         *,
         max_tokens: int = 2048,
         rule: OrderRule = "mean",
@@ -77,9 +79,10 @@ class Judge:
         engine.setdefault("enforce_eager", True)
         return cls(VllmEngine(str(path), **engine), card.style, max_tokens=card.max_tokens, rule=rule, force=force)
 
-    def compare(self, instruction: str, response_a: str, response_b: str) -> Judgment:
+    def compare(self, instruction: str, response_a: str, response_b: str, reference: str | None = None) -> Judgment:
         """Judge one pair. Many at once are much faster through `compare_many`."""
-        (judgment,) = self.compare_many([Pair(instruction=instruction, response_a=response_a, response_b=response_b)])
+        pair = Pair(instruction=instruction, response_a=response_a, response_b=response_b, reference=reference)
+        (judgment,) = self.compare_many([pair])
         return judgment
 
     def compare_many(self, pairs: Iterable[Pair]) -> Iterator[Judgment]:
@@ -172,4 +175,6 @@ def _in_pair_naming(chain: Chain) -> OrderJudgment:
         forced=chain.forced,
         cut_off=chain.cut_off,
         tokens=chain.completion.tokens,
+        scores=chain.scores[::-1] if chain.scores and swapped else chain.scores,
+        reference=chain.reference,
     )

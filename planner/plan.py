@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from planner.engines.base import Engine, Request, Sampling
 from planner.records import ORDERS, Order, Pair, Plan, digest
-from planner.styles.evalplanner import EvalPlannerStyle, Prompt
+from planner.styles.base import Prompt
+from planner.styles.evalplanner import EvalPlannerStyle
 
 
 class PlanInput(NamedTuple):
@@ -33,7 +34,7 @@ def instruction_inputs(style: EvalPlannerStyle, pairs: Iterable[Pair], n: int) -
     for pair in pairs:
         if pair.instruction_id not in seen:
             seen.add(pair.instruction_id)
-            yield PlanInput(pair.instruction_id, style.plan_prompt(pair.instruction), pair.instruction_id, None, None, n)
+            yield PlanInput(pair.instruction_id, style.plan_prompt(pair.question), pair.instruction_id, None, None, n)
 
 
 def judge_inputs(style: EvalPlannerStyle, pairs: Iterable[Pair], n: tuple[int, int]) -> Iterator[PlanInput]:

@@ -239,6 +239,8 @@ class ServerEngine:
 
 
 def _chat(messages: tuple[Message, ...], prefill: str) -> dict[str, Any]:
+    if messages[0].role == "text":
+        raise EngineError("this style's prompt is no chat, and a server would wrap it in one: open the model's folder instead")
     turns = [(m.role, m.content) for m in messages] + ([("assistant", prefill)] if prefill else [])
     flags = {"continue_final_message": True, "add_generation_prompt": False} if prefill else {}
     return {"messages": [{"role": role, "content": content} for role, content in turns], **flags}

@@ -122,6 +122,9 @@ class VllmEngine:
 
     def _ids(self, messages: tuple[Message, ...], prefill: str) -> list[int]:
         """Token ids of a chat up to the end of the prefill. Ids, not text: a templated string would get a second BOS."""
+        if messages[0].role == "text":
+            plain: list[int] = self._tokenizer.encode(messages[0].content + prefill)
+            return plain
         chat = [{"role": m.role, "content": m.content} for m in messages]
         ids: list[int] = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
         return ids + self._tokenizer.encode(prefill, add_special_tokens=False) if prefill else ids

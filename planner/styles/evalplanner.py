@@ -18,39 +18,22 @@ Paper, Figure 1 and section 2; the training target is assembled here from its pa
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from planner.records import Chain, Completion, Label, Letter, Message, Order, Pair, Plan, Record, Verdict
-from planner.verdict import p_a_first_named, read_verdict
-from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, ONE_LINE, PLAN_END, PLAN_START, PromptName, PromptSet, render
+from planner.records import Completion, Label, Pair, Record
+from planner.styles.base import ChainParts, Prompt, asked, pair_fields
+from planner.verdict import read_verdict
+from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, ONE_LINE, PLAN_END, PLAN_START, PromptName, PromptSet
 
 PlanKind = Literal["unconstrained", "criteria", "questions", "none"]
 _PLAN_PROMPT: dict[PlanKind, PromptName] = {"unconstrained": "plan", "criteria": "plan-criteria", "questions": "plan-questions"}
 _CLOSED = re.compile(rf"{re.escape(EXECUTION_END)}|{re.escape(FINAL_VERDICT)}")
 
 
-class Prompt(NamedTuple):
-    """A rendered prompt and where its answer stops."""
-
-    messages: tuple[Message, ...]
-    prefill: str
-    stop: tuple[str, ...]
-
-
-class ChainParts(NamedTuple):
-    """What a chain's text says. `execution` has neither tags nor final verdict."""
-
-    plan: str | None
-    execution: str
-    verdict: Verdict
-    closed: bool
-    """Whether the closing verdict was reached."""
-    disagrees: bool
-
-
 class EvalPlannerStyle(Record):
     """Asks with one prompt set and one kind of plan; `plan_kind = "none"` is the plan-less control arm."""
 
+    family: Literal["evalplanner"] = "evalplanner"
     prompt_set: PromptSet = "paper"
     plan_kind: PlanKind = "unconstrained"
 
@@ -64,20 +47,18 @@ class EvalPlannerStyle(Record):
     def plan_prompt(self, instruction: str) -> Prompt:
         """Ask for a plan from the instruction alone (paper, Figure 3)."""
         stop = ("\n", PLAN_END) if self.prompt_set in ONE_LINE else (PLAN_END,)
-        return self._prompt(_PLAN_PROMPT[self.plan_kind], stop, instruction=instruction)
+        return asked(self.prompt_set, _PLAN_PROMPT[self.plan_kind], {"instruction": instruction}, stop)
 
     def execution_prompt(self, pair: Pair, plan: str | None) -> Prompt:
         """Ask to execute a plan on a pair (paper, Figure 4). The pair comes first, so all plans of a pair share its prefix."""
-        fields = {"instruction": pair.instruction, "response_a": pair.response_a, "response_b": pair.response_b}
         stop = ("\n", EXECUTION_END) if self.prompt_set in ONE_LINE else (EXECUTION_END,)
         if plan is None:
-            return self._prompt("execution-none", stop, **fields)
-        return self._prompt("execution", stop, plan=plan, **fields)
+            return asked(self.prompt_set, "execution-none", pair_fields(pair), stop)
+        return asked(self.prompt_set, "execution", pair_fields(pair) | {"plan": plan}, stop)
 
     def judge_prompt(self, pair: Pair) -> Prompt:
         """The prompt of SFT, DPO and test (paper, Figure 5)."""
-        fields = {"instruction": pair.instruction, "response_a": pair.response_a, "response_b": pair.response_b}
-        return self._prompt("judge", (), **fields)
+        return asked(self.prompt_set, "judge", pair_fields(pair))
 
     def judge_plan_prompt(self, pair: Pair) -> Prompt:
         """Ask a trained judge for the plan of its chain only."""
@@ -86,10 +67,6 @@ class EvalPlannerStyle(Record):
     def judge_execution_prompt(self, pair: Pair, plan: str | None) -> Prompt:
         """Have a trained judge go on from a plan: the judge prompt, and the chain up to where the execution starts."""
         return self.judge_prompt(pair)._replace(prefill=self._opening(plan))
-
-    def _prompt(self, name: PromptName, stop: tuple[str, ...], **fields: str) -> Prompt:
-        messages, prefill = render(self.prompt_set, name, **fields)
-        return Prompt(tuple(Message(role=role, content=text) for role, text in messages), prefill, stop)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -155,25 +132,3 @@ class EvalPlannerStyle(Record):
             plan = head.partition(PLAN_START)[2].rpartition(PLAN_END)[0].strip() or None
         execution = _CLOSED.split(body if opened else head.rpartition(PLAN_END)[2])[0]
         return plan, execution.strip()
-
-    # -- chains ------------------------------------------------------------------------------------------------------
-
-    def make_chain(
-        self,
-        parts: ChainParts,
-        text: str,
-        letters: tuple[Letter, ...],
-        *,
-        pair: Pair,
-        order: Order,
-        plan: Plan | None,
-        sample: int,
-        completion: Completion,
-    ) -> Chain:
-        """A `Chain` from what was read. `text` is what `letters` count their offsets in."""
-        return Chain(
-            pair_id=pair.id, order=order, plan_id=plan.id if plan else "", plan=plan.text if plan else parts.plan, sample=sample,
-            completion=completion, execution=parts.execution, verdict=parts.verdict,
-            p_a=p_a_first_named(text, letters) if parts.verdict != "none" else None,
-            cut_off=not parts.closed, disagrees=parts.disagrees,
-        )  # fmt: skip
