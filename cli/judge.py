@@ -16,12 +16,12 @@ from cli.terminal import mendable, plain, stdout_kept, visible
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from planner.judge import Judge
+    from planner.judge import Decide, Judge, OrderRule
     from planner.records import Judgment, OrderJudgment, Pair
 
 _BLOCK = 256
 """Pairs of a file judged together; results appear, and memory is freed, block by block."""
-_ROW = '{"instruction": …, "response_a": …, "response_b": …}'
+_ROW = '{"instruction": …, "response_a": …, "response_b": …}, with "input" and "reference" where there are any'
 
 
 def judge(
@@ -40,13 +40,21 @@ def judge(
     file: Annotated[
         Path | None, typer.Option(help=f"Judge every line of a JSONL file instead: {_ROW}.", metavar="FILE.jsonl")
     ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="A reference answer to show the judge; @PATH and - as above.", metavar="TEXT")
+    ] = None,
     rule: Annotated[
-        Literal["mean", "agree", "first"],
+        Literal["mean", "agree", "strict", "pandalm", "judgebench", "first"],
         typer.Option(
-            help="mean: both orders, the larger mean probability wins. agree: both orders, no verdict unless they name the same "
-            "response. first: asked once, as it stands."
+            help="What two orders that differ make. mean: the larger mean probability wins. agree: no verdict. strict: a tie. "
+            "pandalm: a tie where the same position won twice, else what the first order says. judgebench: the sign of the sum. "
+            "first: the pair is asked once, as it stands."
         ),
     ] = "mean",
+    decide: Annotated[
+        Literal["text", "likelihood"],
+        typer.Option(help="text: the judge writes its answer. likelihood: the likelier verdict, without a word; fast."),
+    ] = "text",
     force: Annotated[
         bool, typer.Option("--force", help="Read a verdict from the probabilities where the text names none, and mark it.")
     ] = False,
@@ -55,9 +63,13 @@ def judge(
         str | None,
         typer.Option(help="Ask the model behind this OpenAI-compatible URL; OPENAI_API_KEY is its key.", metavar="URL"),
     ] = None,
-    prompts: Annotated[
-        Literal["paper", "short"] | None,
-        typer.Option(help="The prompt set to ask with. A checkpoint made by selftrain knows its own; other models need one."),
+    style: Annotated[
+        str | None,
+        typer.Option(
+            help="How the model is asked: evalplanner, evalplanner-short, mtbench, self-taught, plain, plain-tie, pandalm, judgelm, "
+            "judgelm-fast, judgelm-picture, j1, j1-plan. A checkpoint made by selftrain knows its own; other models need one.",
+            metavar="NAME",
+        ),
     ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Longest answer in tokens. Default: the checkpoint's own, else 2048.")
@@ -69,7 +81,7 @@ def judge(
     Examples:
       evalplanner judge runs/demo/M2_DPO -i "Name a river in French." -a "La Loire." -b "The Loire."
       evalplanner judge runs/demo/M2_DPO -i @task.txt -a @first.txt -b - --json < second.txt
-      evalplanner judge my-judge --server http://127.0.0.1:8000/v1 --prompts paper --file pairs.jsonl --json
+      evalplanner judge my-judge --server http://127.0.0.1:8000/v1 --style mtbench --file pairs.jsonl --json
 
     P(A) is the mean over the orders of the probability that response A is better. The last newline of a text that comes
     from a file or from stdin is left out.
@@ -81,7 +93,7 @@ def judge(
         from selftrain.errors import UserError
 
         texts = (instruction, response_a, response_b)
-        if file is not None and any(text is not None for text in texts):
+        if file is not None and any(text is not None for text in (*texts, reference)):
             raise UserError("--file brings its own instructions and responses: leave out the options that name them")
         if file is None and any(text is None for text in texts):
             raise UserError("a pair is --instruction, --response-a and --response-b, all three; many pairs are --file FILE.jsonl")
@@ -90,15 +102,15 @@ def judge(
             if not total:
                 raise UserError(f"{file} holds no pairs; a row is {_ROW}")
         else:
-            pair = pair_of(*texts)
+            pair = pair_of(*texts, reference)
         with stdout_kept():
-            opened = open_judge(model, server=server, prompts=prompts, max_tokens=max_tokens, rule=rule, force=force)
+            opened = open_judge(model, server=server, style=style, max_tokens=max_tokens, rule=rule, force=force, decide=decide)
         try:
             if file is not None:
                 show_many(judge_file(opened, file, total), as_json=as_json)
             else:
                 with stdout_kept():
-                    judgment = opened.compare(pair.instruction, pair.response_a, pair.response_b)
+                    (judgment,) = opened.compare_many([pair])
                 show_one(judgment, as_json=as_json)
         finally:
             with stdout_kept():
@@ -109,26 +121,29 @@ def open_judge(
     model: str,
     *,
     server: str | None,
-    prompts: Literal["paper", "short"] | None,
+    style: str | None,
     max_tokens: int | None,
-    rule: Literal["mean", "agree", "first"],
+    rule: OrderRule,
     force: bool,
+    decide: Decide,
 ) -> Judge:
     """The judge that the options name, with an engine of its own."""
     from planner.judge import CARD, Judge
-    from planner.styles.evalplanner import EvalPlannerStyle
+    from planner.styles import STYLES, named
     from selftrain.errors import UserError
 
-    if prompts is None:
+    if style is None:
+        names = ", ".join(STYLES)
         if server is not None:
-            raise UserError("a server does not say how its model wants to be asked: add --prompts paper or --prompts short")
+            raise UserError(f"a server does not say how its model wants to be asked: add --style, one of {names}")
         if Path(model).is_dir() and not (Path(model) / CARD).is_file():
-            raise UserError(f"{model} holds no {CARD}, which says how it wants to be asked: add --prompts paper or --prompts short")
-        opened = Judge.from_pretrained(model, rule=rule, force=force)
+            raise UserError(f"{model} holds no {CARD}, which says how it wants to be asked: add --style, one of {names}")
+        opened = Judge.from_pretrained(model, rule=rule, force=force, decide=decide)
         opened.max_tokens = max_tokens or opened.max_tokens
         return opened
     from planner.engines.base import Engine
 
+    asked = named(style)  # before a model is loaded
     engine: Engine
     if server is not None:
         from planner.engines.server import ServerEngine
@@ -138,18 +153,20 @@ def open_judge(
         from planner.engines.vllm import VllmEngine
 
         engine = VllmEngine(model, enforce_eager=True)
-    return Judge(engine, EvalPlannerStyle(prompt_set=prompts), max_tokens=max_tokens or 2048, rule=rule, force=force)
+    return Judge(engine, asked, max_tokens=max_tokens or 2048, rule=rule, force=force, decide=decide)
 
 
 # -- in --------------------------------------------------------------------------------------------------------------
 
 
-def pair_of(instruction: str | None, response_a: str | None, response_b: str | None) -> Pair:
-    """The pair that three options spell."""
+def pair_of(instruction: str | None, response_a: str | None, response_b: str | None, reference: str | None = None) -> Pair:
+    """The pair that the options spell."""
     from planner.records import Pair
     from selftrain.errors import UserError
 
     named = {"instruction": instruction or "", "response_a": response_a or "", "response_b": response_b or ""}
+    if reference is not None:
+        named["reference"] = reference
     if sum(value == "-" for value in named.values()) > 1:
         raise UserError("stdin can be read once: give - to one option and @PATH to the others")
     return Pair(**{name: _text(value) for name, value in named.items()})

@@ -16,14 +16,19 @@ from typing import Any, Literal
 
 from planner.engines.base import GREEDY, Engine, EngineError, Sampling
 from planner.execute import ExecutionInput, ask_forced, execute, forced_chain, judge_inputs, needs_forcing
+from planner.likelihood import Calibration, judge_by_likelihood
 from planner.models import ModelError
 from planner.records import ORDERS, Chain, Judgment, Order, OrderJudgment, Pair, Record, Verdict, flip
 from planner.styles import AnyStyle
 from planner.styles.base import Style
 
-OrderRule = Literal["mean", "agree", "first"]
-"""`mean`: both orders, the larger mean probability wins. `agree`: both orders, no verdict unless they name the same response.
+OrderRule = Literal["mean", "agree", "strict", "pandalm", "judgebench", "first"]
+"""What two orders make together where they do not say the same. `mean`: the larger mean probability wins. `agree`: no verdict.
+`strict`: a tie. `pandalm`: a tie where the same position won twice, else what the first order says. `judgebench`: the sign of the
+sum, an order without a verdict counting nothing. Under the other rules an order without a verdict leaves the pair without one.
 `first`: the pair is asked once, as it stands."""
+Decide = Literal["text", "likelihood"]
+"""`text`: the judge writes its answer. `likelihood`: the likelier verdict, without a word (`planner.likelihood`)."""
 
 Watch = Callable[[Iterator[tuple[str, list[Chain]]], int], Iterable[tuple[str, list[Chain]]]]
 """Wraps what comes out of an engine, e.g. in a progress bar, given how much will come."""
@@ -36,6 +41,8 @@ class JudgeCard(Record):
 
     style: AnyStyle
     max_tokens: int
+    calibration: Calibration = Calibration()
+    """For verdicts decided by likelihood."""
 
 
 class Judge:
@@ -48,6 +55,7 @@ class Judge:
         rule: what two orders make together.
         force: read a verdict from the probabilities where the text names none, and mark it. Off: such a chain has none.
         sampling: greedy unless told otherwise.
+        decide: by a written answer, or by likelihood, where `calibration` says how to read the probabilities.
     """
 
     def __init__(
@@ -59,12 +67,17 @@ class Judge:
         rule: OrderRule = "mean",
         force: bool = False,
         sampling: Sampling = GREEDY,
+        decide: Decide = "text",
+        calibration: Calibration = Calibration(),  # noqa: B008 (it is frozen)
     ) -> None:
         self.engine, self.style, self.max_tokens = engine, style, max_tokens
         self.rule, self.force, self.sampling = rule, force, sampling
+        self.decide, self.calibration = decide, calibration
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, *, rule: OrderRule = "mean", force: bool = False, **engine: Any) -> Judge:
+    def from_pretrained(
+        cls, path: str | Path, *, rule: OrderRule = "mean", force: bool = False, decide: Decide = "text", **engine: Any
+    ) -> Judge:
         """Open a checkpoint that `selftrain` made, with a vLLM engine of its own.
 
         Args:
@@ -77,7 +90,10 @@ class Judge:
         from planner.engines.vllm import VllmEngine
 
         engine.setdefault("enforce_eager", True)
-        return cls(VllmEngine(str(path), **engine), card.style, max_tokens=card.max_tokens, rule=rule, force=force)
+        return cls(
+            VllmEngine(str(path), **engine), card.style, max_tokens=card.max_tokens, rule=rule, force=force, decide=decide,
+            calibration=card.calibration,
+        )  # fmt: skip
 
     def compare(self, instruction: str, response_a: str, response_b: str, reference: str | None = None) -> Judgment:
         """Judge one pair. Many at once are much faster through `compare_many`."""
@@ -116,9 +132,12 @@ class Judge:
     def chains(self, inputs: Iterable[ExecutionInput], watch: Watch | None = None) -> dict[tuple[str, Order], Chain]:
         """One chain an input, by (pair id, order), forced where asked for and needed. `watch` may show progress."""
         by_key = {item.key: item for item in inputs}
-        made = execute(self.engine, self.style, by_key.values(), n=1, max_tokens=self.max_tokens, sampling=self.sampling)
+        if self.decide == "likelihood":
+            made = judge_by_likelihood(self.engine, self.style, by_key.values(), self.calibration)
+        else:
+            made = execute(self.engine, self.style, by_key.values(), n=1, max_tokens=self.max_tokens, sampling=self.sampling)
         chains = {key: found[0] for key, found in (watch(made, len(by_key)) if watch else made)}
-        if self.force:
+        if self.force and self.decide == "text":
             silent = {chain.id: (by_key[key], chain) for key, chain in chains.items() if needs_forcing(chain)}
             for forced in ask_forced(self.engine, self.style, silent.values()):
                 item, chain = silent[forced.chain_id]
@@ -152,16 +171,28 @@ def write_card(path: str | Path, card: JudgeCard) -> None:
 def merge(chains: list[Chain], rule: OrderRule) -> Judgment:
     """Merge a pair's chains, one an order, into one judgment in the naming of the pair as it stands."""
     orders = tuple(_in_pair_naming(chain) for chain in chains)
-    verdicts = {one.verdict for one in orders}
+    said = [one.verdict for one in orders]
     named = [one.p_a for one in orders if one.p_a is not None and one.verdict != "none"]
     p_a = sum(named) / len(named) if len(named) == len(orders) else None
-    agree = len(verdicts) == 1 and "none" not in verdicts
-    consistent = agree and len(orders) == 2
-    verdict: Verdict = next(iter(verdicts)) if agree else "none"
-    if rule == "mean" and not agree and p_a is not None and p_a != 0.5:
-        verdict = "A" if p_a > 0.5 else "B"
+    agree = len(set(said)) == 1
+    verdict = said[0] if agree else _settled(said, rule, p_a)
     first = orders[0]
-    return Judgment(verdict=verdict, p_a=p_a, plan=first.plan, execution=first.execution, consistent=consistent, orders=orders)
+    return Judgment(
+        verdict=verdict, p_a=p_a, plan=first.plan, execution=first.execution,
+        consistent=agree and said[0] != "none" and len(orders) == 2, orders=orders,
+    )  # fmt: skip
+
+
+def _settled(said: list[Verdict], rule: OrderRule, p_a: float | None) -> Verdict:
+    """What two orders that differ make together, `said` in the naming of the pair."""
+    if rule == "judgebench":
+        balance = said.count("A") - said.count("B")
+        return "A" if balance > 0 else "B" if balance < 0 else "none" if "none" in said else "tie"
+    if rule == "mean":
+        return "none" if p_a is None or p_a == 0.5 else "A" if p_a > 0.5 else "B"
+    if rule == "agree" or "none" in said:
+        return "none"
+    return said[0] if rule == "pandalm" and "tie" in said else "tie"
 
 
 def _in_pair_naming(chain: Chain) -> OrderJudgment:
@@ -177,4 +208,5 @@ def _in_pair_naming(chain: Chain) -> OrderJudgment:
         tokens=chain.completion.tokens,
         scores=chain.scores[::-1] if chain.scores and swapped else chain.scores,
         reference=chain.reference,
+        p_tie=chain.p_tie,
     )

@@ -9,10 +9,11 @@ Imports neither torch nor vLLM, so that a laptop can read any run.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Side = Literal["A", "B"]
 Label = Literal["A", "B", "tie"]
@@ -42,6 +43,13 @@ class Message(Record):
     content: str
 
 
+def transcript(turns: Sequence[Message]) -> str:
+    """A conversation as one text, in a form of ours: JudgeLM speaks of several turns but gives no form. One turn is its content."""
+    if len(turns) == 1:
+        return turns[0].content
+    return "\n\n".join(f"{turn.role.capitalize()}: {turn.content}" for turn in turns)
+
+
 def digest(*parts: str) -> str:
     """A 16-hex-digit name for content; the same on every machine, unlike `hash()`."""
     # Lengths are hashed as well, so that ("ab", "c") and ("a", "bc") differ.
@@ -60,7 +68,10 @@ def flip(verdict: Verdict) -> Verdict:
 
 
 class Pair(Record):
-    """All that a judge may see: one instruction and two responses."""
+    """All that a judge may see: one instruction and two responses.
+
+    An instruction given as a list of messages, such as the turns of a conversation before the response, becomes its transcript.
+    """
 
     instruction: str
     response_a: str
@@ -69,6 +80,11 @@ class Pair(Record):
     """What the instruction is to be carried out on, where a data set keeps it apart (Alpaca, PandaLM)."""
     reference: str | None = None
     """A reference answer, shown to the judge beside the responses."""
+
+    @field_validator("instruction", mode="before")
+    @classmethod
+    def _transcribed(cls, given: Any) -> Any:
+        return transcript([Message.model_validate(turn) for turn in given]) if isinstance(given, list | tuple) else given
 
     @cached_property
     def id(self) -> str:
@@ -197,6 +213,8 @@ class Chain(Record):
     """Of the responses in the order shown, where the judge's family grades them."""
     reference: str | None = None
     """An answer of its own that the judge wrote beside its reasons, where its family does."""
+    p_tie: float | None = None
+    """P(tie), where the verdict was decided by likelihood and a tie was possible."""
 
     @property
     def id(self) -> str:
@@ -226,6 +244,8 @@ class OrderJudgment(Record):
     """Of `response_a` and `response_b`, where the judge's family grades them."""
     reference: str | None = None
     """The answer of its own that the judge wrote, where its family does."""
+    p_tie: float | None = None
+    """P(tie), where the verdict was decided by likelihood and a tie was possible."""
 
 
 class Judgment(Record):

@@ -14,14 +14,16 @@ field, and `render` applies it to every field, so training, evaluation and rewar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Literal, get_args
 
 PromptSet = Literal["paper", "short"]
 """The complete sets, which a judge can be trained with."""
-PromptFolder = Literal["paper", "short", "pandalm"]
+PromptFolder = Literal["paper", "short", "plain", "pandalm", "judgelm", "self-taught", "j1"]
+"""All folders; the others hold the prompts of other judges' families."""
 PromptName = Literal["plan", "plan-criteria", "plan-questions", "execution", "execution-none", "judge"]
 Role = Literal["system", "user", "text", "assistant"]
 
@@ -35,7 +37,7 @@ FINAL_VERDICT = "[Final Verdict]"
 CHAIN_TAGS = (PLAN_START, PLAN_END, EXECUTION_START, EXECUTION_END, FINAL_VERDICT)
 
 _SECTION = re.compile(r"^---(system|user|text|assistant)---\n", re.MULTILINE)
-_FIELD = re.compile(r"\{(instruction|input|response_a|response_b|plan|reference)\}")
+_FIELD = re.compile(r"\{(instruction|input|response(?:_(?:a|b|\d+))?|plan|reference)\}")
 _QUESTION_ENDS = re.compile(r"\{input\}|\{instruction\}(?!.*\{input\})", re.DOTALL)
 _REFERENCE = "\n\n[Reference Answer]\n{reference}"
 _VERDICT_TAG = re.compile(r"\[\[\s*(\w{1,10})\s*\]\]")
@@ -47,7 +49,7 @@ _HEADING = re.compile(
 # a tokenizer checks that all of its special tokens are covered and refuses to start otherwise.
 _CONTROL = re.compile(
     r"<([|｜])([^<>|｜\n]{1,60})[|｜]>"
-    r"|<(/?(?:s|bos|eos|pad|unk|mask|cls|sep|start_of_turn|end_of_turn|start_of_image|end_of_image|think|tool_call|tool_response|unused\d+|"
+    r"|<(/?(?:s|bos|eos|pad|unk|mask|cls|sep|start_of_turn|end_of_turn|start_of_image|end_of_image|think|plan|execution|answer|score|tool_call|tool_response|unused\d+|"
     r"jupyter_\w+|empty_output|filename|gh_stars|issue_\w+|repo_name|file_sep|commit_\w+|reponame|code))>"
     r"|\[(/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|PAD|UNK|CLS|SEP|MASK|BOS|EOS|gMASK))\]"
     r"|<<(/?SYS)>>",
@@ -89,10 +91,13 @@ def text_digest(prompt_set: PromptSet) -> str:
     return hashlib.sha256("\0".join(f.name + f.read_text(encoding="utf-8") for f in found).encode()).hexdigest()[:16]
 
 
-def render(folder: PromptFolder, name: str, **fields: str) -> tuple[list[tuple[Role, str]], str]:
+def render(
+    folder: PromptFolder, name: str, parts: Mapping[str, str] = MappingProxyType({}), **fields: str
+) -> tuple[list[tuple[Role, str]], str]:
     """Fill a prompt.
 
     Args:
+        parts: further pieces of the prompt, by the name in braces that they stand for; ours, so not defused.
         fields: values by field name; each is defused. Exactly those that the prompt names, and `reference` where wanted.
 
     Returns:
@@ -102,6 +107,8 @@ def render(folder: PromptFolder, name: str, **fields: str) -> tuple[list[tuple[R
         PromptError: a field too many or too few.
     """
     sections = template(folder, name)
+    for part, piece in parts.items():
+        sections = tuple((role, text.replace(f"{{{part}}}", piece)) for role, text in sections)
     if "reference" in fields:
         sections = tuple((role, _QUESTION_ENDS.sub(lambda match: match[0] + _REFERENCE, text)) for role, text in sections)
     named = {field for _, text in sections for field in _FIELD.findall(text)}
@@ -122,6 +129,7 @@ def _markers() -> re.Pattern[str]:
             for _, text in template(folder, file.name.removesuffix(".txt")):
                 found |= set(re.findall(r"\[[A-Z][^\[\]\n]{0,60}\]", text))
     inner = "|".join(r"\s+".join(map(re.escape, marker[1:-1].split())) for marker in sorted(found, key=len, reverse=True))
+    inner = inner.replace(r"\{k\}", r"\d+")  # a numbered marker
     return re.compile(rf"\[\s*({inner})\s*\]", re.IGNORECASE)
 
 

@@ -95,11 +95,12 @@ def test_json_is_the_judgment_and_nothing_else(monkeypatch: pytest.MonkeyPatch) 
 
 def test_options_reach_the_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = engine_says(monkeypatch, loire)
-    options = ["--rule", "first", "--force", "--server", "http://x/v1", "--prompts", "paper", "--max-tokens", "77", "--json"]
+    options = ["--rule", "first", "--force", "--server", "http://x/v1", "--style", "pandalm", "--max-tokens", "77", "--json"]
     result = RUNNER.invoke(app, [*ONE, *options])
     del asked["engine"]
     assert asked == {
-        "model": "some-model", "server": "http://x/v1", "prompts": "paper", "rule": "first", "force": True, "max_tokens": 77,
+        "model": "some-model", "server": "http://x/v1", "style": "pandalm", "rule": "first", "force": True, "max_tokens": 77,
+        "decide": "text",
     }  # fmt: skip
     assert len(json.loads(result.stdout)["orders"]) == 1
 
@@ -233,9 +234,9 @@ def test_a_row_that_does_not_fit_the_context_is_named(monkeypatch: pytest.Monkey
         (["judge", "m", "-i", "@/nowhere/x", "-a", "a", "-b", "b"], "/nowhere/x cannot be read"),
         (["judge", "m", "-i", "-", "-a", "-", "-b", "b"], "stdin can be read once"),
         (["judge", "/nowhere/m", *ONE[2:]], "no model at /nowhere/m"),
-        (["judge", "/nowhere/m", *ONE[2:], "--prompts", "short"], "no model at /nowhere/m"),
-        (["judge", str(ROOT), *ONE[2:]], "add --prompts"),
-        ([*ONE, "--server", "http://127.0.0.1:9/v1"], "add --prompts"),
+        (["judge", "/nowhere/m", *ONE[2:], "--style", "evalplanner-short"], "no model at /nowhere/m"),
+        (["judge", str(ROOT), *ONE[2:]], "add --style"),
+        ([*ONE, "--server", "http://127.0.0.1:9/v1"], "add --style"),
         (["train", "/nowhere/c.toml"], "/nowhere/c.toml does not exist"),
         (["train", "configs/demo.toml", "sampling.plans=no"], "sampling.plans"),
     ],
@@ -282,7 +283,7 @@ def test_a_served_model_is_asked_with_the_prompts_named() -> None:
         return reply(said, logprobs=[token(said[:-3]), token(said[-3], -0.1, {"A": -0.1, "B": -2.4}), token("]]")])
 
     with FakeServer(answer, owner="someone", max_model_len=None) as server:
-        options = ["--server", server.url, "--prompts", "short", "--json", "--rule", "first"]
+        options = ["--server", server.url, "--style", "evalplanner-short", "--json", "--rule", "first"]
         done = RUNNER.invoke(app, ["judge", "m", *ONE[2:], *options])
         assert done.exit_code == 0, done.output
         assert Judgment.model_validate_json(done.stdout).verdict == "A"

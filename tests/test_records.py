@@ -35,6 +35,14 @@ def test_records_are_on_disk_as_in_memory(pair: Pair) -> None:
     assert LabeledPair.model_validate_json(labeled.model_dump_json()) == labeled
 
 
+def test_a_conversation_becomes_its_transcript() -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}, {"role": "user", "content": "A river?"}]
+    assert Pair(instruction=turns, response_a="a", response_b="b").instruction == "User: Hi\n\nAssistant: Hello.\n\nUser: A river?"  # type: ignore[arg-type]
+    assert Pair(instruction=turns[:1], response_a="a", response_b="b").instruction == "Hi"  # type: ignore[arg-type]
+    with pytest.raises(ValidationError):
+        Pair(instruction=["Hi"], response_a="a", response_b="b")  # type: ignore[arg-type]
+
+
 def test_digest_does_not_confuse_its_parts() -> None:
     assert digest("ab", "c") != digest("a", "bc")
     assert digest("a") != digest("a", "")

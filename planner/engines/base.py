@@ -51,6 +51,15 @@ class Choice(NamedTuple):
     prefill: str
 
 
+class Alternatives(NamedTuple):
+    """How likely is each of `texts` as what follows `prefill`?"""
+
+    key: str
+    messages: tuple[Message, ...]
+    prefill: str
+    texts: tuple[str, ...]
+
+
 class Counters(NamedTuple):
     """Tokens since the engine started."""
 
@@ -69,6 +78,10 @@ class Engine(Protocol):
 
     def choose(self, requests: Iterable[Choice]) -> Iterator[tuple[str, float, float]]:
         """Yield (key, log P(A), log P(B)) for each request: natural logs, temperature 1, unmasked."""
+        ...
+
+    def likelihood(self, requests: Iterable[Alternatives]) -> Iterator[tuple[str, tuple[float, ...]]]:
+        """Yield (key, log P of each text) for each request: natural logs, temperature 1, of the text's tokens in all."""
         ...
 
     def fits(self, messages: tuple[Message, ...], prefill: str, max_tokens: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 
-from planner.engines.base import Choice, Counters, Request
+from planner.engines.base import Alternatives, Choice, Counters, Request
 from planner.records import Completion, Letter, Message, uniform
 from planner.verdict import first_verdict_at
 from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, PLAN_END, PLAN_START
@@ -60,6 +60,12 @@ class ScriptedEngine:
             p_a = 0.05 + 0.9 * uniform("choose", *(m.content for m in request.messages), request.prefill)
             self._count(request.messages, request.prefill, 1)
             yield request.key, math.log(p_a), math.log(1 - p_a)
+
+    def likelihood(self, requests: Iterable[Alternatives]) -> Iterator[tuple[str, tuple[float, ...]]]:
+        for request in requests:
+            asked = (*(m.content for m in request.messages), request.prefill)
+            self._count(request.messages, request.prefill, len(request.texts))
+            yield request.key, tuple(math.log(0.05 + 0.9 * uniform("likelihood", *asked, text)) for text in request.texts)
 
     def fits(self, messages: tuple[Message, ...], prefill: str, max_tokens: int) -> bool:
         return self._length(messages, prefill) + max_tokens <= self._max_model_len

@@ -30,7 +30,7 @@ import openai
 from openai.types.chat import ChatCompletion, ChatCompletionTokenLogprob
 from openai.types.chat.chat_completion import Choice as Drawn
 
-from planner.engines.base import Choice, Counters, EngineError, Request, Sampling
+from planner.engines.base import Alternatives, Choice, Counters, EngineError, Request, Sampling
 from planner.records import Completion, FinishReason, Letter, Message
 from prompts import FINAL_VERDICT
 
@@ -89,6 +89,9 @@ class ServerEngine:
                 self.unread += 1
             else:
                 yield request.key, *found
+
+    def likelihood(self, requests: Iterable[Alternatives]) -> Iterator[tuple[str, tuple[float, ...]]]:
+        raise EngineError(f"{self._url}: a server does not tell how likely a given text is; open the model's folder instead")
 
     def fits(self, messages: tuple[Message, ...], prefill: str, max_tokens: int) -> bool:
         if self._letter_ids is None or self._max_model_len is None:

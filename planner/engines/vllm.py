@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from planner.engines.base import Choice, Counters, EngineError, Request
+from planner.engines.base import Alternatives, Choice, Counters, EngineError, Request
 from planner.models import resolve_model
 from planner.records import Completion, Letter, Message
 from prompts import check_special_tokens
@@ -88,19 +88,32 @@ class VllmEngine:
             yield key, tuple(self._completion(choice) for choice in output.outputs)
 
     def choose(self, requests: Iterable[Choice]) -> Iterator[tuple[str, float, float]]:
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        # Asking for the two most likely tokens instead would turn P(A) into 0 or 1 without a word. The mask makes the drawn
-        # token one of the two, so both are always among what is returned; the log-probabilities are those before the mask.
-        letters = [self._id_a, self._id_b]
-        params = SamplingParams(
-            max_tokens=1, temperature=1.0, allowed_token_ids=letters, logprob_token_ids=letters, detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )  # fmt: skip
+        params = _next_token_among([self._id_a, self._id_b])
         for key, output in self._run((r.key, self._ids(r.messages, r.prefill), params) for r in requests):
             found = output.outputs[0].logprobs[0]
             yield key, found[self._id_a].logprob, found[self._id_b].logprob
+
+    def likelihood(self, requests: Iterable[Alternatives]) -> Iterator[tuple[str, tuple[float, ...]]]:
+        held: dict[str, tuple[list[tuple[int, ...]], dict[tuple[int, ...], dict[int, float]], int]] = {}
+
+        def prompts() -> Iterator[tuple[str, list[int], Any]]:
+            for request in requests:
+                start = self._ids(request.messages, request.prefill)
+                texts = [self._continuation(request, text, start) for text in request.texts]
+                forks = branches(texts)
+                held[request.key] = (texts, {}, len(forks))
+                for prefix, following in forks.items():
+                    key = " ".join(map(str, (request.key, *prefix)))
+                    yield key, start + list(prefix), _next_token_among(following)
+
+        # One forward pass a fork, all of one prompt: the prefix cache makes that one prompt.
+        for name, output in self._run(prompts()):
+            key, *prefix = name.split(" ")
+            texts, known, forks = held[key]
+            known[tuple(map(int, prefix))] = {token: found.logprob for token, found in output.outputs[0].logprobs[0].items()}
+            if len(known) == forks:
+                del held[key]
+                yield key, tuple(sum(known[text[:k]][token] for k, token in enumerate(text)) for text in texts)
 
     def fits(self, messages: tuple[Message, ...], prefill: str, max_tokens: int) -> bool:
         return len(self._ids(messages, prefill)) + max_tokens <= self._max_model_len
@@ -128,6 +141,13 @@ class VllmEngine:
         chat = [{"role": m.role, "content": m.content} for m in messages]
         ids: list[int] = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
         return ids + self._tokenizer.encode(prefill, add_special_tokens=False) if prefill else ids
+
+    def _continuation(self, request: Alternatives, text: str, start: list[int]) -> tuple[int, ...]:
+        """Token ids of `text` after the prefill, whose own are `start`."""
+        whole = self._ids(request.messages, request.prefill + text)
+        if whole[: len(start)] != start or len(whole) == len(start):
+            raise EngineError(f"this tokenizer joins {text!r} with what stands before it, so its likelihood cannot be read")
+        return tuple(whole[len(start) :])
 
     def _params(self, request: Request) -> Any:
         from vllm import SamplingParams
@@ -191,6 +211,25 @@ class VllmEngine:
             if token in (self._id_a, self._id_b):
                 offset = len(self._tokenizer.decode(choice.token_ids[:place], skip_special_tokens=True))
                 yield Letter(offset=offset, logp_a=logps[self._id_a].logprob, logp_b=logps[self._id_b].logprob)
+
+
+def _next_token_among(tokens: list[int]) -> Any:
+    """Parameters that read the log-probabilities of some tokens at the next place."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    # Asking for the most likely tokens instead would turn P(A) into 0 or 1 without a word. The mask makes the drawn token one of
+    # those named, so all are always among what is returned; the log-probabilities are those before the mask.
+    return SamplingParams(
+        max_tokens=1, temperature=1.0, allowed_token_ids=tokens, logprob_token_ids=tokens, detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )  # fmt: skip
+
+
+def branches(texts: list[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
+    """The tree of token sequences: what may follow each beginning of one, the shortest beginnings first."""
+    prefixes = sorted({text[:k] for text in texts for k in range(len(text))}, key=lambda prefix: (len(prefix), prefix))
+    return {p: sorted({text[len(p)] for text in texts if len(text) > len(p) and text[: len(p)] == p}) for p in prefixes}
 
 
 def cause(error: Exception) -> str:

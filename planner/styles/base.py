@@ -9,6 +9,7 @@ A new style is a class with these members in a file of its own, and a line or tw
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from planner.records import Chain, Completion, FinishReason, Message, Order, Pair, Plan, Verdict
@@ -64,6 +65,13 @@ class Style(Protocol):
         """
         ...
 
+    def verdict_texts(self) -> tuple[str, Mapping[str, Verdict]]:
+        """For judging by likelihood, without text: what a bare verdict stands after, and every way to write one.
+
+        Several ways may mean the same, such as all pairs of scores whose first is the higher.
+        """
+        ...
+
 
 class ScoringStyle(Protocol):
     """Grades one response by itself."""
@@ -75,14 +83,16 @@ class ScoringStyle(Protocol):
 
     def score_prompt(self, instruction: str, response: str, reference: str | None = None) -> Prompt: ...
 
-    def read_score(self, text: str) -> float | None:
+    def read_score(self, text: str, finish_reason: FinishReason = "stop") -> float | None:
         """The score in an answer, prefill and completion joined; None where there is none to read."""
         ...
 
 
-def asked(folder: PromptFolder, name: str, fields: dict[str, str], stop: tuple[str, ...] = ()) -> Prompt:
+def asked(
+    folder: PromptFolder, name: str, fields: dict[str, str], stop: tuple[str, ...] = (), parts: dict[str, str] | None = None
+) -> Prompt:
     """A prompt file, filled, as a `Prompt`."""
-    messages, prefill = render(folder, name, **fields)
+    messages, prefill = render(folder, name, parts or {}, **fields)
     return Prompt(tuple(Message(role=role, content=text) for role, text in messages), prefill, stop)
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from planner.records import Completion, Label, Pair, Record
+from planner.records import Completion, Label, Pair, Record, Verdict
 from planner.styles.base import ChainParts, Prompt, asked, pair_fields
 from planner.verdict import read_verdict
 from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, ONE_LINE, PLAN_END, PLAN_START, PromptName, PromptSet
@@ -82,6 +82,10 @@ class EvalPlannerStyle(Record):
         """A chain up to the letter of its verdict: what a forced verdict is read after."""
         body = f"{execution}\n" if execution else ""
         return f"{self._opening(plan)}{body}{EXECUTION_END}\n{FINAL_VERDICT}\n[["
+
+    def verdict_texts(self) -> tuple[str, dict[str, Verdict]]:
+        """The plan and its execution left out: the verdict of a judge that does not think."""
+        return self.forcing_text(None, ""), {"A": "A", "B": "B"}
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

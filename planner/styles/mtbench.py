@@ -1,43 +1,69 @@
-"""The MT-Bench pairwise judge, in the form in which RewardBench asks it (Zheng et al. 2023): reasons, then `[[A]]` or `[[B]]`.
+"""Judges that answer in free text whose last `[[…]]` is the verdict.
 
-The prompt is word for word the one that EvalPlanner trains on (`prompts/paper/judge.txt`), so any chat model can be asked as a
-baseline of a trained judge; only the reading differs. No plan is expected, and the last tag of the answer is its verdict.
+`MtBenchStyle` is the MT-Bench pairwise judge in the form in which RewardBench asks it (Zheng et al. 2023). Its prompt is word
+for word the one that EvalPlanner trains on (`prompts/paper/judge.txt`), so any chat model can be asked as a baseline of a
+trained judge. The released Self-Taught Evaluator is asked with it too. `SelfTaughtStyle` is the prompt that its training
+judgments were sampled with (errors first, then criteria). `PlainStyle` asks for the verdict and nothing else.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from planner.records import FinishReason, Pair, Record
+from planner.records import FinishReason, Pair, Record, Verdict
 from planner.styles.base import ChainParts, Prompt, asked, pair_fields
 from planner.verdict import read_verdict
 
 
-class MtBenchStyle(Record):
-    """Asks for a short explanation and a verdict tag."""
-
-    family: Literal["mtbench"] = "mtbench"
+class TaggedStyle(Record):
+    """What they share."""
 
     @property
     def plans(self) -> bool:
         return False
 
+    def read_chain(self, text: str, finish_reason: FinishReason = "stop") -> ChainParts:
+        verdict = read_verdict(text)
+        return ChainParts(None, text.strip(), verdict, closed=verdict != "none" or finish_reason == "stop")
+
+    def forcing_text(self, plan: str | None, execution: str) -> str:
+        return f"{execution}\n\nFinal verdict: [[".lstrip()
+
+    def verdict_texts(self) -> tuple[str, dict[str, Verdict]]:
+        return self.forcing_text(None, ""), {"A": "A", "B": "B"}
+
+
+class MtBenchStyle(TaggedStyle):
+    """Asks for a short explanation and a verdict tag."""
+
+    family: Literal["mtbench"] = "mtbench"
+
     def judge_prompt(self, pair: Pair) -> Prompt:
         return asked("paper", "judge", pair_fields(pair))
 
-    def read_chain(self, text: str, finish_reason: FinishReason = "stop") -> ChainParts:
-        return read_tagged(text, finish_reason)
+
+class SelfTaughtStyle(TaggedStyle):
+    """Asks for errors, criteria, and a verdict tag (Self-Taught Evaluators, arXiv 2408.02666)."""
+
+    family: Literal["self-taught"] = "self-taught"
+
+    def judge_prompt(self, pair: Pair) -> Prompt:
+        return asked("self-taught", "judge", pair_fields(pair))
+
+
+class PlainStyle(TaggedStyle):
+    """Asks for a verdict tag alone."""
+
+    family: Literal["plain"] = "plain"
+    ties: bool = False
+    """Whether the judge may call it a tie, `[[C]]`."""
+
+    def judge_prompt(self, pair: Pair) -> Prompt:
+        return asked("plain", "judge-tie" if self.ties else "judge", pair_fields(pair))
 
     def forcing_text(self, plan: str | None, execution: str) -> str:
-        return force_tag(execution)
+        return "[["
 
-
-def read_tagged(text: str, finish_reason: FinishReason) -> ChainParts:
-    """Read free text whose last `[[…]]` is the verdict."""
-    verdict = read_verdict(text)
-    return ChainParts(None, text.strip(), verdict, closed=verdict != "none" or finish_reason == "stop")
-
-
-def force_tag(execution: str) -> str:
-    """Free text up to the letter of its verdict."""
-    return f"{execution}\n\nFinal verdict: [[".lstrip()
+    def verdict_texts(self) -> tuple[str, dict[str, Verdict]]:
+        two: dict[str, Verdict] = {"A": "A", "B": "B"}
+        return "[[", two | {"C": "tie"} if self.ties else two

@@ -19,7 +19,7 @@ from planner.records import FinishReason, Label, Pair, Record, Verdict
 from planner.styles.base import ChainParts, Prompt, asked, pair_fields
 
 _VERDICT: dict[str, Verdict] = {"1": "A", "2": "B", "tie": "tie"}
-_WRITTEN: dict[Label, str] = {"A": "1", "B": "2", "tie": "Tie"}
+_WRITTEN: dict[Verdict, str] = {"A": "1", "B": "2", "tie": "Tie"}
 _SECTION = re.compile(r"^[ \t]*###[ \t]*(Reason|Reference)[ \t]*:[ \t]*", re.MULTILINE | re.IGNORECASE)
 
 
@@ -55,6 +55,9 @@ class PandaLmStyle(Record):
 
     def forcing_text(self, plan: str | None, execution: str) -> None:
         return None
+
+    def verdict_texts(self) -> tuple[str, dict[str, Verdict]]:
+        return "", {text: label for label, text in _WRITTEN.items()}
 
     def answer_text(self, verdict: Label, reason: str, reference: str) -> str:
         """An answer in the released form: what such a judge is trained to write."""
