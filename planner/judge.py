@@ -34,6 +34,8 @@ Watch = Callable[[Iterator[tuple[str, list[Chain]]], int], Iterable[tuple[str, l
 """Wraps what comes out of an engine, e.g. in a progress bar, given how much will come."""
 
 CARD = "judge.json"
+VERDICT_TOKENS = 16
+"""Room for a bare verdict, where nothing else is written."""
 
 
 class JudgeCard(Record):
@@ -70,7 +72,7 @@ class Judge:
         decide: Decide = "text",
         calibration: Calibration = Calibration(),  # noqa: B008 (it is frozen)
     ) -> None:
-        self.engine, self.style, self.max_tokens = engine, style, max_tokens
+        self.engine, self.style, self.max_tokens = engine, style, max_tokens if decide == "text" else VERDICT_TOKENS
         self.rule, self.force, self.sampling = rule, force, sampling
         self.decide, self.calibration = decide, calibration
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from planner.engines.base import GREEDY, Choice, EngineError, Request, Sampling
+from planner.engines.base import GREEDY, Alternatives, Choice, EngineError, Request, Sampling
 from planner.execute import ask_forced, execute, forced_chain, judge_inputs, needs_forcing
 from planner.judge import Judge
 from planner.plan import instruction_inputs, write_plans
 from planner.records import Message, Pair
+from planner.styles import STYLES
 from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.pairs.builtin import generate
 
@@ -89,6 +90,40 @@ def test_choose_gives_both_raw_log_probabilities(embedded_engine: Any) -> None:
         assert -60 < a <= 0
         assert -60 < b <= 0
         assert math.exp(a) + math.exp(b) <= 1.001, "raw, not renormalised over the two"
+
+
+def test_likelihoods_are_those_of_a_forward_pass(embedded_engine: Any) -> None:
+    """Against transformers, for a chat and for a prompt that is none, texts that share a beginning and texts of several tokens."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from planner.models import resolve_model
+
+    path = resolve_model("embedded")
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    texts = ("8 7", "8 6", "10 1", "Tie")
+    asked = [
+        Alternatives("chat", CHAT, "Scores:", texts),
+        Alternatives("text", (Message(role="text", content="### Evaluation:\n"),), "", texts),
+    ]
+    got = dict(embedded_engine.likelihood(iter(asked)))
+    chat = tokenizer.apply_chat_template([{"role": "user", "content": "Say hello."}], add_generation_prompt=True, tokenize=False)
+    for key, before in (("chat", f"{chat}Scores:"), ("text", "### Evaluation:\n")):
+        for text, logp in zip(texts, got[key], strict=True):
+            head, whole = (tokenizer.encode(part, add_special_tokens=False) for part in (before, before + text))
+            assert whole[: len(head)] == head
+            with torch.no_grad():
+                logps = model(torch.tensor([whole])).logits[0].log_softmax(-1)
+            exact = sum(logps[k - 1, whole[k]].item() for k in range(len(head), len(whole)))
+            assert logp == pytest.approx(exact, abs=0.05 * abs(exact)), "up to bfloat16"
+    assert got["chat"] != got["text"]
+
+
+def test_a_judge_decides_by_likelihood(embedded_engine: Any) -> None:
+    for style in (STYLE, STYLES["pandalm"], STYLES["judgelm"]):
+        found = list(Judge(embedded_engine, style, decide="likelihood", rule="judgebench").compare_many(PAIRS))
+        assert all(one.verdict in ("A", "B", "tie") and one.p_a is not None for one in found)
 
 
 def test_plans_executions_and_forced_verdicts(embedded_engine: Any) -> None:
