@@ -37,10 +37,10 @@ if str(ROOT) not in sys.path:
 
 from planner.execute import execution_inputs  # noqa: E402
 from planner.records import ORDERS, Chain, Completion, LabeledPair, Letter, Order, Pair, Plan, Verdict  # noqa: E402
+from planner.store import Shard, Shards, write_jsonl  # noqa: E402
 from selftrain.config import Config  # noqa: E402
 from selftrain.judged import Chains, judge_chains, write_rows  # noqa: E402
 from selftrain.sample import owned  # noqa: E402
-from selftrain.store import Shard, Shards, write_jsonl  # noqa: E402
 
 PLANS, EXECUTIONS, RANKS = 5, 8, 4
 CHAINS_PER_PAIR = PLANS * EXECUTIONS

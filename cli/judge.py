@@ -90,7 +90,7 @@ def judge(
     130 stopped by Ctrl-C.
     """
     with mendable():
-        from selftrain.errors import UserError
+        from planner.errors import UserError
 
         texts = (instruction, response_a, response_b)
         if file is not None and any(text is not None for text in (*texts, reference)):
@@ -128,9 +128,9 @@ def open_judge(
     decide: Decide,
 ) -> Judge:
     """The judge that the options name, with an engine of its own."""
+    from planner.errors import UserError
     from planner.judge import CARD, Judge
     from planner.styles import STYLES, named
-    from selftrain.errors import UserError
 
     if style is None:
         names = ", ".join(STYLES)
@@ -161,8 +161,8 @@ def open_judge(
 
 def pair_of(instruction: str | None, response_a: str | None, response_b: str | None, reference: str | None = None) -> Pair:
     """The pair that the options spell."""
+    from planner.errors import UserError
     from planner.records import Pair
-    from selftrain.errors import UserError
 
     named = {"instruction": instruction or "", "response_a": response_a or "", "response_b": response_b or ""}
     if reference is not None:
@@ -174,7 +174,7 @@ def pair_of(instruction: str | None, response_a: str | None, response_b: str | N
 
 def _text(value: str) -> str:
     """An option's text: itself, or what @PATH or - leads to."""
-    from selftrain.errors import UserError
+    from planner.errors import UserError
 
     if value != "-" and not value.startswith("@"):
         return value
@@ -193,8 +193,8 @@ def read_pairs(path: Path) -> Iterator[tuple[int, Pair]]:
     """Stream (line number, pair) of a JSONL file; blank lines are passed over."""
     from pydantic import ValidationError
 
+    from planner.errors import UserError
     from planner.records import Pair
-    from selftrain.errors import UserError
 
     try:
         with path.open("rb") as lines:
@@ -211,8 +211,8 @@ def read_pairs(path: Path) -> Iterator[tuple[int, Pair]]:
 
 def judge_file(judge: Judge, path: Path, total: int) -> Iterator[tuple[int, Pair, Judgment]]:
     """Judge a file block by block, in its order, with a bar on stderr."""
-    from selftrain.errors import UserError
-    from selftrain.progress import progress_bar
+    from planner.errors import UserError
+    from planner.progress import progress_bar
 
     rows = read_pairs(path)
     with progress_bar("pairs", total, "pair") as bar:

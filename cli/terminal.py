@@ -34,9 +34,9 @@ def plain(text: str, style: str = "") -> Text:
 def mendable() -> Iterator[None]:
     """Errors that the user can mend become one line on stderr and exit status 2; every other is a bug and shows its trace."""
     from planner.engines.base import EngineError
+    from planner.errors import UserError
     from planner.models import ModelError
     from prompts import PromptError
-    from selftrain.errors import UserError
 
     try:
         yield

@@ -15,7 +15,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from planner.engines.base import Choice, Engine, EngineError, Request, Sampling
-from planner.records import ORDERS, Chain, Order, Pair, Plan, Record, digest
+from planner.records import ORDERS, Chain, Completion, Order, Pair, Plan, Record, digest
 from planner.styles.base import Prompt, Style, make_chain
 from planner.styles.evalplanner import EvalPlannerStyle
 from planner.verdict import names_something, p_a_from_logps, trim_to_sentence
@@ -50,6 +50,15 @@ class ForcedVerdict(Record):
         if self.logp_a == self.logp_b:
             return 0.0
         return max(-20.0, min(20.0, self.logp_a - self.logp_b))
+
+
+def unread(item: ExecutionInput) -> Chain:
+    """What stands for a judgment that was never made because its prompt did not fit: no verdict."""
+    empty = Completion(text="", finish_reason="stop", tokens=0)
+    return Chain(
+        pair_id=item.pair.id, order=item.order, plan_id=item.plan.id if item.plan else "", plan=None, sample=0, completion=empty,
+        execution="", verdict="none", p_a=None,
+    )  # fmt: skip
 
 
 def execution_inputs(style: EvalPlannerStyle, pair: Pair, order: Order, plans: Iterable[Plan | None]) -> Iterator[ExecutionInput]:

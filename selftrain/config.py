@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
+from planner.errors import UserError
 from planner.models import EMBEDDED
 from planner.records import Record
 from planner.styles.evalplanner import EvalPlannerStyle, PlanKind
 from prompts import PromptSet
-from selftrain.errors import UserError
 
 Method = Literal["sft", "dpo"]
 Split = Literal["known", "wording", "unseen"]

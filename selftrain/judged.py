@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from planner.errors import UserError
 from planner.execute import ForcedVerdict, forced_chain, position_bias
 from planner.records import Chain, JudgedChain, LabeledPair, Pair, Plan, flip, uniform
+from planner.store import Shards, read_jsonl, write_jsonl
 from rewards.outcome import judged
 from selftrain.config import Config, Method
-from selftrain.errors import UserError
 from selftrain.rows import Drawn, balanced, dpo_rows, sft_rows
 from selftrain.sample import Sampler
-from selftrain.store import Shards, read_jsonl, write_jsonl
 
 
 class Chains(NamedTuple):

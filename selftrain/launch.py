@@ -22,10 +22,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
+from planner.errors import UserError
 from planner.records import digest
+from planner.store import append_text, write_text
 from selftrain.config import Config
-from selftrain.errors import UserError
-from selftrain.store import append_text, write_text
 
 _LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",
                        "ROLE_WORLD_SIZE", "ROLE_NAME", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")  # fmt: skip

@@ -18,10 +18,10 @@ if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 from planner.engines.base import EngineError  # noqa: E402
+from planner.errors import DISK_FULL, UserError, is_disk_full  # noqa: E402
 from planner.models import ModelError  # noqa: E402
 from prompts import PromptError  # noqa: E402
 from selftrain.config import load_config  # noqa: E402
-from selftrain.errors import DISK_FULL, UserError, is_disk_full  # noqa: E402
 from selftrain.launch import World, die_with_parent  # noqa: E402
 from selftrain.loop import loop  # noqa: E402
 from selftrain.steps import Run  # noqa: E402

@@ -14,10 +14,10 @@ from planner import execute, plan
 from planner.engines.base import Engine, Sampling
 from planner.execute import ExecutionInput, ForcedVerdict
 from planner.models import resolve_model
+from planner.progress import progress_bar
 from planner.records import ORDERS, Chain, LabeledPair, Order, Pair, Plan, digest
+from planner.store import Shard, Shards, read_jsonl
 from selftrain.config import Config, EngineConfig
-from selftrain.progress import progress_bar
-from selftrain.store import Shard, Shards, read_jsonl
 
 Item = TypeVar("Item")
 AnyInput = TypeVar("AnyInput", plan.PlanInput, ExecutionInput)

@@ -16,15 +16,15 @@ from typing import Literal
 from safetensors import SafetensorError
 
 from planner.engines.base import Engine, EngineError
+from planner.errors import DISK_FULL, UserError, is_disk_full
 from planner.models import ModelError
 from planner.records import Record
+from planner.store import append_text
 from prompts import PromptError
 from selftrain.config import Config
-from selftrain.errors import DISK_FULL, UserError, is_disk_full
 from selftrain.launch import die_with_parent
 from selftrain.measure import EvaluateJob, evaluate
 from selftrain.sample import Sampler, open_engine
-from selftrain.store import append_text
 from selftrain.train import TrainJob, train
 
 

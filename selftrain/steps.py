@@ -15,11 +15,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from planner.errors import UserError
 from planner.judge import JudgeCard, write_card
 from planner.models import resolve_model
 from planner.records import LabeledPair, Record
+from planner.store import append_text, read_jsonl, write_jsonl, write_text
 from selftrain.config import Config, Method
-from selftrain.errors import UserError
 from selftrain.judged import Chains, judge_chains, told, write_rows
 from selftrain.launch import World, seconds_spent
 from selftrain.measure import EvaluateJob, score_set
@@ -27,7 +28,6 @@ from selftrain.pairs import write_splits
 from selftrain.rows import SftRow, verdict_only_rows
 from selftrain.stage import Job, SampleJob
 from selftrain.stamp import check_stamp
-from selftrain.store import append_text, read_jsonl, write_jsonl, write_text
 from selftrain.summary import write_summary
 from selftrain.train import TrainJob, TrainStats, candidates, model_card, row_lengths, strip_resume_state
 

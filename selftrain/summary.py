@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from planner.records import LabeledPair
+from planner.store import read_jsonl, write_text
 from rewards.score import Score
 from selftrain.config import Config
 from selftrain.measure import score_set
 from selftrain.pairs import prefer_baseline
-from selftrain.store import read_jsonl, write_text
 
 COIN = {"accuracy": 0.5, "position_consistent": 0.25}
 """A judge that tosses for each order."""

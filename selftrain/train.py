@@ -14,12 +14,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from planner.errors import UserError
+from planner.progress import progress_bar
 from planner.records import Record
+from planner.store import append_text, write_text
 from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.config import Config, DpoConfig, Method
-from selftrain.errors import UserError
-from selftrain.progress import progress_bar
-from selftrain.store import append_text, write_text
 
 RESUME_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin")
 

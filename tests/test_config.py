@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import tomli_w
 
+from planner.errors import UserError
 from selftrain.config import Config, DpoConfig, EngineConfig, SftConfig, changed_field, load_config
-from selftrain.errors import UserError
 from selftrain.stamp import _without_none
 from tests.conftest import ROOT
 

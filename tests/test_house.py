@@ -109,7 +109,7 @@ def test_imports_point_one_way(path: Path) -> None:
     [
         ("import selftrain.config", "planner"),
         ("from selftrain import config", "rewards"),
-        ("def f():\n    from selftrain.store import Shards", "eval"),
+        ("def f():\n    from selftrain.judged import judge_chains", "eval"),
         ("from eval.metrics import x", "selftrain"),
         ("from planner.records import Pair", "prompts"),
         ("import rewards.outcome as r", "planner.engines"),
@@ -182,7 +182,7 @@ def test_records_prompts_outcomes_and_configs_open_in_under_a_second() -> None:
     "module",
     [
         "planner.execute", "planner.judge", "planner.models", "planner.plan", "planner.engines.base", "planner.engines.scripted",
-        "planner.engines.vllm", "selftrain.store", "selftrain.rows", "selftrain.sample", "selftrain.launch", "selftrain.pairs",
+        "planner.engines.vllm", "planner.store", "selftrain.rows", "selftrain.sample", "selftrain.launch", "selftrain.pairs",
         "selftrain.pairs.builtin", "selftrain.pairs.gsm8k",
     ],
 )  # fmt: skip

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from planner.records import Chain
+from planner.store import Shards
 from selftrain.config import Config
 from selftrain.launch import World
-from selftrain.store import Shards
 from tests.conftest import ROOT, tiny_config
 from tests.test_loop import write_config
 
@@ -66,7 +66,7 @@ def test_a_launched_size_other_than_the_configured_is_refused(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
-    from selftrain.errors import UserError
+    from planner.errors import UserError
 
     with pytest.raises(UserError, match="launched with 4"):
         World(Config.model_validate(tiny_config(tmp_path, tiny_model)))

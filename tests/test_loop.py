@@ -20,7 +20,7 @@ import pytest
 import tomli_w
 
 from planner.records import ORDERS, Chain, JudgedChain, LabeledPair, Plan
-from selftrain.store import Shards, read_jsonl
+from planner.store import Shards, read_jsonl
 from tests.conftest import ROOT, tiny_config
 
 pytestmark = pytest.mark.slow

@@ -30,13 +30,13 @@ from planner.execute import (
     position_bias,
 )
 from planner.records import ORDERS, Chain, Completion, FinishReason, Label, LabeledPair, Order, Outcome, Pair, Plan, Verdict, flip
+from planner.store import Shards, write_jsonl
 from planner.styles.evalplanner import EvalPlannerStyle
 from prompts import CHAIN_TAGS, EXECUTION_END, EXECUTION_START, FINAL_VERDICT, PLAN_END, PLAN_START
 from rewards.outcome import judged, outcome
 from selftrain.config import Config
 from selftrain.measure import EvaluateJob, evaluate
 from selftrain.sample import Sampler
-from selftrain.store import Shards, write_jsonl
 
 PAIR = Pair(instruction="Name a river.", response_a="The Loire.", response_b="Rome.")
 STYLE = EvalPlannerStyle()

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.errors import UserError
 from planner.records import Label, LabeledPair, Pair
+from planner.store import read_jsonl
 from selftrain.config import Config
-from selftrain.errors import UserError
 from selftrain.pairs import gsm8k, jsonl, prefer_baseline, split_sizes, write_splits, write_streamed
 from selftrain.pairs.gsm8k import MODELS
-from selftrain.store import read_jsonl
 
 Row = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""selftrain/store.py: what was finished stays, what was torn is owed again, and a file is whole or not there.
+"""planner/store.py: what was finished stays, what was torn is owed again, and a file is whole or not there.
 
 A shard may be cut at any byte (a killed process, a full disk) and goes on from its last whole line. Anything else that is wrong
 with a line stops the run with file:line. Keys, not files or ranks, decide what is done.
@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.errors import UserError
 from planner.execute import ForcedVerdict
 from planner.records import Letter, Message
-from selftrain.errors import UserError
-from selftrain.store import Shard, Shards, append_text, read_jsonl, write_jsonl, write_text
+from planner.store import Shard, Shards, append_text, read_jsonl, write_jsonl, write_text
 
 # Line ends of every kind, quotes, and what is long in UTF-8: only "\n" may end a line on disk, and only unescaped.
 texts = st.text(st.sampled_from('ab"\\\n\r\x85\u2028{}, é\U0001f98a\x00'), max_size=12)
@@ -197,7 +197,7 @@ def test_of_two_lines_with_one_key_the_first_counts(tmp_path: Path) -> None:
 
 
 def test_more_files_than_may_be_open_at_once_are_read_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selftrain.store._OPEN_FILES", 2)
+    monkeypatch.setattr("planner.store._OPEN_FILES", 2)
     for rank in range(5):
         fill(tmp_path, rank, {f"{rank} {i}": [f"text {rank} {i}", "é" * i] for i in range(4)})
     shards = Shards(tmp_path, Message)
@@ -359,7 +359,7 @@ def test_space_that_runs_out_when_a_shard_is_closed_is_the_same_line(tmp_path: P
 
     with pytest.raises(UserError, match="no space left"), Shard[Message](tmp_path, 0) as shard:  # noqa: PT012
         shard.append("k")
-        monkeypatch.setattr("selftrain.store.os.fsync", refuse)
+        monkeypatch.setattr("planner.store.os.fsync", refuse)
     assert shard._file.closed
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from planner.errors import UserError
 from planner.records import Message
+from planner.store import write_jsonl
 from selftrain.config import Config
-from selftrain.errors import UserError
 from selftrain.rows import DpoRow, SftRow
-from selftrain.store import write_jsonl
 from selftrain.train import TrainJob, candidates, row_lengths, train
 from tests.conftest import tiny_config
 

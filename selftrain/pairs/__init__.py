@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from planner.errors import UserError
 from planner.records import LabeledPair, digest
+from planner.store import disk_full, write_jsonl
 from selftrain.config import Config
-from selftrain.errors import UserError
-from selftrain.store import disk_full, write_jsonl
 
 Stream = Callable[[], Iterator[LabeledPair]]
 

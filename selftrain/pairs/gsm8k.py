@@ -16,8 +16,8 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+from planner.errors import UserError
 from planner.records import LabeledPair, digest
-from selftrain.errors import UserError
 from selftrain.pairs.jsonl import place, read_rows
 
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")

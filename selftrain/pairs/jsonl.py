@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from planner.errors import UserError
 from planner.records import LabeledPair, Pair, digest
-from selftrain.errors import UserError
 
 FIELDS = ("instruction", "chosen", "rejected")
 

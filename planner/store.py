@@ -15,8 +15,8 @@ from typing import IO, Generic, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from planner.errors import DISK_FULL, UserError, is_disk_full
 from planner.records import Record
-from selftrain.errors import DISK_FULL, UserError, is_disk_full
 
 T = TypeVar("T", bound=BaseModel)
 
