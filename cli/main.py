@@ -12,7 +12,9 @@ import sys
 
 import typer
 
+from cli.compare import compare
 from cli.judge import judge
+from cli.sweep import sweep
 from cli.train import train
 
 app = typer.Typer(
@@ -33,6 +35,8 @@ app = typer.Typer(
 )
 app.command()(judge)
 app.command()(train)
+app.command()(compare)
+app.command()(sweep)
 
 
 def main() -> None:

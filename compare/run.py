@@ -1,0 +1,145 @@
+"""A comparison from questions to standings: answers, matches in both orders, matrix, ratings, graph. Resumable at every step.
+
+A run's folder holds:
+
+    stamp.json           what was asked of whom; a run that was begun with something else is refused
+    responses/<name>/    a candidate's answers, where it is a model
+    judgments/           one line a match, as it finishes
+    matches.jsonl        every match: question, both answers, verdict, the judge's reasons in both orders
+    summary.json         triples, standings, edges, position bias
+    graph.svg            who is better than whom
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from compare.candidates import Question, RespondConfig, RespondJob, read_outputs, read_questions, read_responses
+from compare.child import run_child
+from compare.graph import svg
+from compare.matches import LazyJudge, Match, all_pairs, judged
+from compare.positions import Positions, positions
+from compare.standings import Game, Standing, Triple, cycle, edges, standings, triples
+from planner.errors import UserError
+from planner.judge import Judge
+from planner.records import Record, digest
+from planner.store import write_jsonl, write_text
+from selftrain.config import changed_field
+
+_NAME = re.compile(r"[\w.-]{1,60}")
+
+
+class CompareConfig(Record):
+    """What is compared, and how. `judge` names how the judge was opened, for the stamp."""
+
+    questions: str
+    candidates: dict[str, str]
+    """Path of a model, or of a `.json` or `.jsonl` file of its answers, by name."""
+    out: str
+    judge: dict[str, Any]
+    respond: RespondConfig = RespondConfig()
+    threshold: int = 5
+    """Two candidates whose wins and losses differ by less are called similar."""
+    seed: int = 0
+
+
+class Summary(Record):
+    """A whole comparison, in numbers."""
+
+    questions: int
+    judge: dict[str, Any]
+    standings: tuple[Standing, ...]
+    triples: dict[str, dict[str, Triple]]
+    """Of the row's candidate against the column's: wins, losses, ties, matches without a verdict."""
+    threshold: int
+    cycle: tuple[str, ...] | None
+    """Candidates each of which beats the next, the last the first: there is no order. None: there is one."""
+    positions: Positions
+
+
+def compare(config: CompareConfig, open_judge: Callable[[], Judge]) -> Summary:
+    """Compare candidates; `open_judge` is called once all have answered, so that no two models share a process.
+
+    Raises:
+        UserError: fewer than two candidates, a name that cannot be a folder, files that do not fit, or a run of other things.
+    """
+    if len(config.candidates) < 2:
+        raise UserError("a comparison needs two candidates or more: NAME=PATH NAME=PATH …")
+    for name in config.candidates:
+        if not _NAME.fullmatch(name) or name.startswith("."):
+            raise UserError(f"{name!r} cannot be a candidate's name: use letters, digits, - _ and . (at most 60)")
+    out = Path(config.out)
+    questions = read_questions(Path(config.questions))
+    responses = {name: _given(path, questions) for name, path in config.candidates.items()}
+    stamp(out / "stamp.json", _stamp(config, questions, responses))
+    answered = {name: given or _answer(config, name, questions, out) for name, given in responses.items()}
+    judge = LazyJudge(open_judge)
+    try:
+        matches = judged(judge, questions, answered, all_pairs(list(config.candidates), len(questions)), out / "judgments")
+    finally:
+        judge.close()
+    return write_summary(config, matches, out)
+
+
+def write_summary(config: CompareConfig, matches: Sequence[Match], out: Path) -> Summary:
+    names = list(config.candidates)
+    games = [Game(match.question, match.first, match.second, match.verdict) for match in matches]
+    found = triples(names, games)
+    ranked = standings(names, games, seed=config.seed)
+    links = edges(found, config.threshold)
+    summary = Summary(
+        questions=len({match.question for match in matches}),
+        judge=config.judge,
+        standings=tuple(ranked),
+        triples={first: {second: triple for (one, second), triple in found.items() if one == first} for first in names},
+        threshold=config.threshold,
+        cycle=cycle(links),
+        positions=positions(match.judgment for match in matches),
+    )
+    write_jsonl(out / "matches.jsonl", matches)
+    write_text(out / "graph.svg", svg([one.name for one in ranked], links))
+    write_text(out / "summary.json", summary.model_dump_json(indent=2) + "\n")
+    return summary
+
+
+def stamp(file: Path, recipe: dict[str, Any]) -> None:
+    """Write what a run is made of, or hold it against what it was begun with.
+
+    Raises:
+        UserError: names the first thing that has changed.
+    """
+    recipe = json.loads(json.dumps(recipe))
+    if file.is_file():
+        changed = changed_field(json.loads(file.read_text()), recipe)
+        if changed:
+            raise UserError(f"{file.parent} was begun with another {changed}; choose another --out, or delete it to begin anew")
+    else:
+        write_text(file, json.dumps(recipe, indent=2) + "\n")
+
+
+def _stamp(config: CompareConfig, questions: Sequence[Question], responses: Mapping[str, list[str] | None]) -> dict[str, Any]:
+    asked = {name: path if responses[name] is None else digest(*responses[name] or ()) for name, path in config.candidates.items()}
+    return {
+        "questions": digest(*(question.id for question in questions)),
+        "candidates": asked,
+        "judge": config.judge,
+        "respond": config.respond.model_dump(exclude={"engine"}),
+    }
+
+
+def _given(path: str, questions: Sequence[Question]) -> list[str] | None:
+    """Answers from a file; None where the path is a model's."""
+    return read_outputs(Path(path), questions) if path.endswith((".json", ".jsonl")) else None
+
+
+def _answer(config: CompareConfig, name: str, questions: Sequence[Question], out: Path) -> list[str]:
+    folder = out / "responses" / name
+    if not (folder / "done").exists():
+        job = RespondJob(model=config.candidates[name], questions=config.questions, folder=str(folder), respond=config.respond)
+        run_child("respond", job, folder / "job.json")
+        write_text(folder / "done", "")
+    return read_responses(folder, questions)

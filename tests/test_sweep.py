@@ -1,0 +1,193 @@
+"""compare/sweep.py and its bracket: PandaLM's protocol, its counts, and a real trial of each kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from cli.main import app
+from compare.bracket import FINAL, play_bracket
+from compare.candidates import RespondJob, read_questions, respond
+from compare.standings import Triple
+from compare.sweep import Grid, load_sweep, sweep
+from compare.trial import TrainConfig, Trained, Trial, TrialJob, read_examples, train
+from planner.engines.scripted import ScriptedEngine
+from planner.errors import UserError
+from planner.judge import Judge
+from planner.styles import STYLES
+from tests.conftest import ROOT
+from tests.test_compare import longer_wins
+
+# -- the bracket -------------------------------------------------------------------------------------------------------
+
+
+def by_skill(champion: str, challenger: str) -> Triple:
+    return Triple(3, 1, 0) if int(champion) > int(challenger) else Triple(1, 3, 0)
+
+
+def test_pandalm_s_count_of_comparisons() -> None:
+    """80 settings in 4 blocks of 20; with the match against the default, five base models and both orders: 800."""
+    settings = len(Grid().trials()) * Grid().epochs
+    assert settings == 80
+    rounds = play_bracket([str(k) for k in range(settings)], 20, by_skill)
+    assert len({one.block for one in rounds} - {FINAL}) == 4
+    assert [sum(one.block == block for one in rounds) for block in ("block 1", "block 4", FINAL)] == [19, 19, 3]
+    assert (len(rounds) + 1) * 2 * 5 == 800
+
+
+@given(st.permutations([str(k) for k in range(11)]), st.integers(2, 12))
+def test_the_best_wins_wherever_it_stands(names: list[str], block: int) -> None:
+    rounds = play_bracket(names, block, by_skill)
+    assert rounds[-1].winner == "10"
+    assert len(rounds) == len(names) - 1
+
+
+def test_a_draw_leaves_the_champion() -> None:
+    (only,) = play_bracket(["a", "b"], 2, lambda one, other: Triple(2, 2, 5))
+    assert only.winner == "a"
+    with pytest.raises(ValueError, match="two names"):
+        play_bracket(["a"], 2, by_skill)
+
+
+# -- the sweep, with trials that pretend -------------------------------------------------------------------------------
+
+TOML = """
+name = "s"
+out = "{tmp}/runs"
+model = "base"
+data = "{tmp}/data.jsonl"
+questions = "{tmp}/questions.jsonl"
+block = 2
+[grid]
+optimizer = ["adamw"]
+learning_rate = [1e-5, 2e-4]
+scheduler = ["cosine"]
+epochs = 2
+[judge]
+model = "j"
+style = "pandalm"
+"""
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    (tmp_path / "data.jsonl").write_text(
+        '{"instruction": "a", "response": "b"}\n{"instruction": "c", "input": "d", "output": "e"}\n'
+    )
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps({"instruction": f"Q{k}"}) + "\n" for k in range(5)))
+    (tmp_path / "sweep.toml").write_text(TOML.format(tmp=tmp_path))
+    return tmp_path / "sweep.toml"
+
+
+def pretended(kind: str, job: Any, file: Path) -> None:
+    """Trials with fixed losses; a larger rate and more epochs make longer answers, but the last epoch of the larger one fails."""
+    if kind == "train":
+        assert isinstance(job, TrialJob)
+        checkpoints = [str(Path(job.folder) / "checkpoints" / f"{job.trial.learning_rate:g}-{k}") for k in range(1, job.epochs + 1)]
+        for path in checkpoints:
+            Path(path).mkdir(parents=True)
+        trained = Trained(rows=1, held_out=1, over_long=0, losses=(2.0, 1.5), checkpoints=tuple(checkpoints))
+        (Path(job.folder) / "trial.json").write_text(trained.model_dump_json())
+    else:
+        assert isinstance(job, RespondJob)
+        size = {"1e-05-1": 1, "1e-05-2": 2, "0.0002-1": 4, "0.0002-2": 3}[Path(job.model).name]
+        engine = ScriptedEngine(lambda request, draw: "word " * size)
+        respond(engine, read_questions(Path(job.questions)), Path(job.folder), job.respond)
+
+
+def pandalm() -> Judge:
+    return Judge(ScriptedEngine(longer_wins), STYLES["pandalm"], rule="strict", max_tokens=50)
+
+
+def test_a_sweep_names_the_best_and_when_to_stop(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compare.sweep.run_child", pretended)
+    config = load_sweep(toml)
+    assert [one.name for one in config.settings()] == [
+        "adamw-1e-05-cosine-full-e1", "adamw-1e-05-cosine-full-e2", "adamw-0.0002-cosine-full-e1", "adamw-0.0002-cosine-full-e2",
+    ]  # fmt: skip
+    result = sweep(config, pandalm)
+    assert result.chosen.name == "adamw-0.0002-cosine-full-e1"
+    assert [(one.block, one.winner[6:]) for one in result.rounds] == [
+        ("block 1", "1e-05-cosine-full-e2"), ("block 2", "0.0002-cosine-full-e1"), ("final", "0.0002-cosine-full-e1"),
+    ]  # fmt: skip
+    assert result.against_default == Triple(5, 0, 0)
+    assert (result.matches, result.judgments) == (3, 30), "the default was the other finalist, so that match is not played twice"
+    assert "chose epoch 1 of 2: train no longer" in result.advice
+    assert "lowest after epoch 2 (1.500)" in result.advice
+    assert Path(result.checkpoint).is_dir()
+    assert len(list(Path(config.out).rglob("checkpoints/*"))) == 1, "only the chosen one is kept"
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("nothing is owed")
+
+    monkeypatch.setattr("compare.sweep.run_child", never)
+    assert sweep(config, never) == result
+    with pytest.raises(UserError, match=r"another grid\.epochs|another model|another block"):
+        sweep(config.model_copy(update={"block": 4}), never)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("block = 2", "block = 1", "block: Input should be greater than or equal to 2"),
+        ("[judge]", "[jugde]", "judge: Field required"),
+        ("epochs = 2", "epochs = 2\nlayers = 3", "grid.layers: Extra inputs"),
+        ("[1e-5, 2e-4]\nscheduler = [\"cosine\"]\nepochs = 2", "[1e-5]\nscheduler = [\"cosine\"]\nepochs = 1", "nothing to choose"),
+        ("[judge]", "[default]\nepoch = 9\ntrial = {optimizer=\"sgd\",learning_rate=1,scheduler=\"linear\",tuning=\"full\"}\n[judge]",
+         "is not in the grid"),
+        ("name =", "name", "is not TOML"),
+    ],
+)  # fmt: skip
+def test_a_bad_sweep_is_said(toml: Path, old: str, new: str, message: str) -> None:
+    text = toml.read_text()
+    assert old in text
+    toml.write_text(text.replace(old, new))
+    result = CliRunner().invoke(app, ["sweep", str(toml)])
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+
+
+def test_the_shipped_sweep_parses_and_has_eight_settings() -> None:
+    assert len(load_sweep(ROOT / "configs" / "sweeps" / "embedded.toml").settings()) == 8
+
+
+def test_bad_examples_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "d.jsonl"
+    file.write_text('{"instruction": "a", "response": "b"}\n{"instruction": "a"}\n')
+    with pytest.raises(UserError, match=r"d\.jsonl:2 is no example"):
+        read_examples(file)
+    file.write_text('{"instruction": "a", "response": "b"}\n')
+    with pytest.raises(UserError, match="holds 1 examples"):
+        read_examples(file)
+
+
+# -- a real trial ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tuning", "ask"), [("full", "chat"), ("lora", "text")])
+def test_a_trial_trains_and_leaves_a_model_an_epoch(tiny_model: Path, tmp_path: Path, tuning: Any, ask: Any) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps({"instruction": f"Say {k}.", "response": f"{k} it is"}) + "\n" for k in range(24)))
+    trial = Trial(optimizer="adamw", learning_rate=1e-2, scheduler="linear", tuning=tuning)
+    settings = TrainConfig(batch_size=4, micro_batch_size=4, held_out=0.2, max_length=64)
+    train(TrialJob(trial=trial, model=str(tiny_model), data=str(data), folder=str(tmp_path), epochs=2, ask=ask, train=settings))
+    done = Trained.model_validate_json((tmp_path / "trial.json").read_text())
+    assert done.rows + done.held_out == 24
+    assert len(done.losses) == len(done.checkpoints) == 2
+    assert done.losses[1] < done.losses[0] < 11
+    before = AutoModelForCausalLM.from_pretrained(tiny_model).state_dict()
+    for checkpoint in done.checkpoints:
+        after = AutoModelForCausalLM.from_pretrained(checkpoint).state_dict()
+        assert after.keys() == before.keys()
+        assert any(not torch.equal(after[name].float(), before[name].float()) for name in before)
+        assert not list(Path(checkpoint).glob("adapter_*"))
+        assert (Path(checkpoint) / "tokenizer_config.json").is_file()
