@@ -1,8 +1,8 @@
 """What a judge's chains on labelled pairs add up to.
 
 Every rate is over the judgments asked for (pairs × orders) unless it says otherwise, and an unread verdict is never right.
-Intervals are 95 % percentile bootstraps that resample clusters (pairs that share a prompt), not judgments; where nothing varies,
-the exact bound.
+Intervals are 95 % percentile bootstraps that resample clusters (pairs that share a prompt), not judgments. No interval is
+narrower than what n clusters can rule out, so that a judge that always does the same is not printed as a certainty.
 """
 
 from __future__ import annotations
@@ -130,13 +130,15 @@ def interval(rows: list[dict[str, Any]], name: str, *, per: int, seed: int = 0) 
     m = np.array([sizes[c] for c in sizes])  # (clusters,)
     if len(x) < 2:
         return (0.0, 1.0)
-    # A bootstrap of what never varied has no width; the exact binomial bound on the number of clusters does.
-    if x.sum() in (0, m.sum()):
-        bound = float(0.025 ** (1 / len(x)))
-        return (bound, 1.0) if x.sum() else (0.0, 1 - bound)
+    # A bootstrap knows only what it saw: of what never varied (all right, all wrong, or right in one order of every pair) it says
+    # that it never will. A kind of cluster that n draws did not show can still be this share of all (exact binomial bound).
+    observed, unseen = float(x.sum() / m.sum()), 1 - 0.025 ** (1 / len(x))
+    low, high = observed * (1 - unseen), observed * (1 - unseen) + unseen  # the unseen are all wrong, or all right
+    if np.ptp(x / m) > 0:
+        found = bootstrap((x, m), _rate, paired=True, vectorized=True, n_resamples=2000, method="percentile", rng=seed, batch=200)
+        low, high = min(low, float(found.confidence_interval.low)), max(high, float(found.confidence_interval.high))
+    return (low, high)
 
-    def rate(x: Any, m: Any, axis: int = -1) -> Any:
-        return x.sum(axis=axis) / m.sum(axis=axis)
 
-    result = bootstrap((x, m), rate, paired=True, vectorized=True, n_resamples=2000, method="percentile", rng=seed, batch=200)
-    return (float(result.confidence_interval.low), float(result.confidence_interval.high))
+def _rate(x: Any, m: Any, axis: int = -1) -> Any:
+    return x.sum(axis=axis) / m.sum(axis=axis)

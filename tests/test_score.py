@@ -241,9 +241,30 @@ def test_data_that_never_varies_keeps_the_exact_bound(n: int) -> None:
     assert interval(rows([0] * n), "right", per=2) == (0.0, pytest.approx(1 - exact.low))
 
 
+@pytest.mark.parametrize("n", [16, 100])
+def test_a_judge_of_positions_is_no_certainty(n: int) -> None:
+    """Right in one order of every pair: 50 % exactly, but n pairs cannot rule out a few that it does read."""
+    got = score([item(labeled(str(i), "A" if i % 2 else "B"), "A", "A") for i in range(n)])
+    half = (1 - 0.025 ** (1 / n)) / 2
+    assert got.accuracy == 0.5
+    assert got.ci95["accuracy"] == pytest.approx((0.5 - half, 0.5 + half))
+    assert got.ci95["position_consistent"] == pytest.approx((0, 2 * half))
+
+
+@pytest.mark.parametrize("of", [[0], [2], [1]])
+def test_one_pair_that_differs_makes_no_interval_narrower(of: list[int]) -> None:
+    """Before: [50 %, 50 %] of 100 pairs alike, and [0 %, 1.5 %] of one right in 200, where none right gave [0 %, 3.6 %]."""
+    alike = interval(rows(of * 50), "right", per=2)
+    but_one = interval(rows([*of * 49, 1 if of != [1] else 2]), "right", per=2)
+    assert width(but_one) > 0.9 * width(alike)
+    assert but_one[0] < alike[0] + 0.01
+    assert but_one[1] > alike[1] - 0.01
+
+
 def test_a_perfect_judge_has_a_whole_score() -> None:
     got = score([item(labeled(str(i)), "A", "B") for i in range(6)])
-    assert got.ci95 == dict.fromkeys(("accuracy", "accuracy_free", "position_consistent"), (0.025 ** (1 / 6), 1.0))
+    for name in ("accuracy", "accuracy_free", "position_consistent"):
+        assert got.ci95[name] == pytest.approx((0.025 ** (1 / 6), 1.0))
     assert Score.model_validate_json(got.model_dump_json()) == got, "NaN would come back as something else"
 
 
