@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 # `accelerate launch selftrain/run.py` puts selftrain/ first on the path; the house's packages lie one above.
@@ -18,7 +19,7 @@ if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 from planner.engines.base import EngineError  # noqa: E402
-from planner.errors import DISK_FULL, UserError, is_disk_full  # noqa: E402
+from planner.errors import TellDiskFull, UserError  # noqa: E402
 from planner.models import ModelError  # noqa: E402
 from prompts import PromptError  # noqa: E402
 from selftrain.config import load_config  # noqa: E402
@@ -36,23 +37,25 @@ def main(arguments: list[str]) -> int:
         die_with_parent()
     world = None
     try:
-        config = load_config(arguments[0], arguments[1:])
-        world = World(config)
-        loop(Run(config, world))
+        with TellDiskFull():
+            config = load_config(arguments[0], arguments[1:])
+            world = World(config)
+            loop(Run(config, world))
     except (UserError, EngineError, ModelError, PromptError) as error:
-        if world is not None:
-            world.fail(str(error))
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        print(f"error: {DISK_FULL}", file=sys.stderr)
-        return 2
+        return _give_up(world, str(error))
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def _give_up(world: World | None, why: str) -> int:
+    print(f"error: {why}", file=sys.stderr)
+    if world is not None:
+        # Where the disk is full the other ranks cannot be told; the launcher ends them.
+        with suppress(UserError, OSError):
+            world.fail(why)
+    return 2
 
 
 if __name__ == "__main__":
