@@ -7,11 +7,12 @@ What belongs to whom is decided by key, so the number of ranks may change betwee
 
 from __future__ import annotations
 
+import json
 import os
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Generic, NoReturn, TypeVar
+from typing import IO, Any, Generic, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -192,6 +193,20 @@ def append_text(path: Path, line: str) -> None:
             file.write(line + "\n")
     except OSError as error:
         disk_full(error, path)
+
+
+def read_log(path: Path) -> Iterator[dict[str, Any]]:
+    """Stream a log that `append_text` wrote; nothing where there is none. A torn last line is passed over.
+
+    Raises:
+        UserError: a bad line, named by file:line.
+    """
+    for number, _, text in _lines(path) if path.exists() else ():
+        try:
+            entry: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{path}:{number} is not JSON ({error}); remove the line and run the same command again") from None
+        yield entry
 
 
 def _close_all(files: dict[int, IO[bytes]]) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from planner.errors import DISK_FULL, TellDiskFull, UserError
+from planner.store import write_jsonl
 from selftrain import stage
 from selftrain.config import Config
-from planner.errors import DISK_FULL, TellDiskFull, UserError
 from selftrain.rows import SftRow
-from planner.store import write_jsonl
 from selftrain.train import TrainJob
 from tests.conftest import tiny_config
 from tests.test_train import ASK, say

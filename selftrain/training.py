@@ -1,0 +1,55 @@
+"""Rows and a training stage, seen from the parent: what is owed, the child that does it, and the line that tells of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from planner.store import read_log
+from selftrain.config import Method
+from selftrain.judged import Chains, told, write_rows
+from selftrain.launch import seconds_spent
+from selftrain.train import TrainJob, TrainStats, candidates
+from selftrain.workshop import Workshop
+
+
+def make_rows(shop: Workshop, stage: str, method: Method, chains: Chains, *, shuffled: bool = False) -> Path:
+    """Write TRL rows from judged chains. `shuffled`: under labels that a coin chose, for the control."""
+    path = shop.folder / stage / f"{method}.jsonl"
+
+    def work() -> None:
+        started = time.monotonic()
+        written, left_out = write_rows(shop.config, method, chains, path, shuffled=shuffled)
+        line = f"{stage} · {written:,} {method} rows · left out: {told(left_out)}"
+        shop.finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started, **left_out)
+
+    shop.world.once(path.with_suffix(".done"), work)
+    return path
+
+
+def train_on(shop: Workshop, stage: str, method: Method, rows: Path, start: str, max_steps: int | None = None) -> Path:
+    """Train the checkpoint at `start` on rows; returns the folder of candidates."""
+    out = shop.folder / stage / "train"
+    done = shop.folder / stage / ".trained"
+    if not done.exists():
+        if shop.world.rank == 0:
+            candidates(out)  # removes one that was being written when its process died, before any rank looks
+        shop.train(f"{stage}/train", TrainJob(method=method, rows=str(rows), start=start, out=str(out), max_steps=max_steps))
+        shop.world.all_done(done)
+    shop.world.once(done, lambda: _report(shop, stage, method, out))
+    return out
+
+
+def _report(shop: Workshop, stage: str, method: Method, out: Path) -> None:
+    stats = TrainStats.model_validate_json((out / "stats.json").read_text())
+    seconds, trained_on = seconds_spent(out), round(stats.tokens * stats.epochs)
+    losses = [entry["loss"] for entry in read_log(out / "log.jsonl")]
+    over_long = f" · {stats.over_long:,} over-long rows dropped" if stats.over_long else ""
+    line = (
+        f"{stage} · {method} on {stats.rows:,} rows{over_long} · {stats.steps:,} steps · loss {losses[0]:.3f} → {losses[-1]:.3f} · "
+        f"{trained_on / max(seconds, 1e-9):,.0f} tok/s"
+    )
+    shop.finish(
+        f"{stage}/train", line, seconds=seconds, train_tokens=trained_on, first_loss=losses[0], last_loss=losses[-1],
+        **stats.model_dump(exclude={"tokens"}),
+    )  # fmt: skip
