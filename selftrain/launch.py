@@ -8,7 +8,6 @@ itself for part of the training world). Training children form a fresh world per
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import signal
@@ -20,12 +19,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any
 
 from planner.errors import UserError
 from planner.records import digest
-from planner.store import append_text, write_text
+from planner.store import append_text, read_log, write_text
 from selftrain.config import Config
+from selftrain.lock import lock_rank, lock_run
 
 _LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",
                        "ROLE_WORLD_SIZE", "ROLE_NAME", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")  # fmt: skip
@@ -72,8 +71,7 @@ class World:
             raise UserError(f"the run folder {self.folder} cannot be made: {error}") from None
         self._meeting = self.folder / ".launch"
         """Small files through which the ranks of one attempt meet."""
-        self._lock = self._take_lock()
-        self.attempt = self._agree_on_attempt()
+        self.attempt = self._join()
 
     # -- meeting -----------------------------------------------------------------------------------------------------
 
@@ -113,31 +111,20 @@ class World:
         if self.size > 1:
             write_text(self._meeting / f"failed-{self.attempt}-{self.rank}", why)
 
-    def _take_lock(self) -> IO[str]:
-        """Held by this process and, because they inherit the descriptor, by every child until it has ended."""
-        path = self.folder / f".lock-{self.rank}"
-        try:
-            lock = path.open("a+")
-        except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}; choose another out=") from None
-        # A killed run's child may take a moment to go.
-        deadline = time.monotonic() + 5
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"{self.folder} is in use by another process; wait for it, end it, or choose another name="
-                    ) from None
-                time.sleep(_POLL_S)
-        os.set_inheritable(lock.fileno(), True)
-        return lock
+    def _join(self) -> str:
+        """Take this rank's place in the run, and agree on a name for this launch: nothing left by an earlier one is taken for ours.
 
-    def _agree_on_attempt(self) -> str:
-        """One name for this launch, the same on all ranks, so that nothing left by an earlier one is taken for ours."""
-        token = uuid.uuid4().hex[:12]
+        Raises:
+            UserError: the run is in use. All ranks are told so, and none has touched it.
+        """
+        token, refusal = uuid.uuid4().hex[:12], ""
+        if self.rank == 0:
+            try:
+                self._lock = lock_run(self.folder)
+            except UserError as error:
+                if self.size == 1:
+                    raise
+                refusal = str(error)
         if self.size == 1:
             return token
         from torch.distributed import TCPStore  # type: ignore[attr-defined]
@@ -148,9 +135,19 @@ class World:
         self._store = TCPStore(host, port, is_master=self.rank == 0 and not by_agent, timeout=timedelta(minutes=10))
         key = f"evalplanner/attempt/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
         if self.rank == 0:
-            write_text(self._meeting / f"attempt-{token}", "")
-            self._store.set(key, token)
-        token = str(self._store.get(key).decode())
+            if not refusal:
+                write_text(self._meeting / f"attempt-{token}", "")
+            self._store.set(key, f"{refusal}\n{token}")
+        refusal, token = str(self._store.get(key).decode()).split("\n")
+        if refusal:
+            raise UserError(refusal)
+        if self.rank != 0:
+            try:
+                self._lock = lock_rank(self.folder, self.rank)
+            except UserError as error:
+                self.attempt = token
+                self.fail(str(error))
+                raise
         deadline = time.monotonic() + 60
         while not (self._meeting / f"attempt-{token}").exists():
             if time.monotonic() > deadline:
@@ -249,8 +246,7 @@ def seconds_spent(stage_folder: Path) -> float:
     totals = []
     for path in stage_folder.glob("seconds-*.jsonl"):
         last: dict[str, float] = {}
-        for line in path.read_text().splitlines():
-            entry: dict[str, Any] = json.loads(line)
+        for entry in read_log(path):
             last[entry["attempt"]] = entry["seconds"]
         totals.append(sum(last.values()))
     return max(totals, default=0.0)

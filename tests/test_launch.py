@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from planner.records import Chain
 from planner.store import Shards
 from selftrain.config import Config
 from selftrain.launch import World
+from selftrain.lock import lock_run
 from tests.conftest import ROOT, tiny_config
 from tests.test_loop import write_config
 
@@ -60,6 +62,34 @@ def test_two_ranks_make_the_records_that_one_makes(tiny_model: Path, tmp_path: P
         losses[name] = [json.loads(line)["loss"] for line in log]
     assert losses["two"] == pytest.approx(losses["one"], rel=0.02)
     assert (runs / "two/M1_DPO/judge.json").is_file()
+
+
+def test_a_second_launch_is_refused_whole(tiny_model: Path, tmp_path: Path) -> None:
+    """Rank 1 of the second launch finds its own place free, and must not take it: one line from each rank, and nothing written."""
+    config = tiny_config(tmp_path, tiny_model, processes=2)
+    for method in ("sft", "dpo"):
+        config[method] |= {"micro_batch_size": 2}
+    path = write_config(tmp_path, config)
+    folder = tmp_path / "runs" / "tiny"
+    folder.mkdir(parents=True)
+    held = lock_run(folder)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    env = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "selftrain/run.py"), str(path)],
+            env=env | {"RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) for rank in range(2)
+    ]  # fmt: skip
+    # Rank 1 first: rank 0 may host the store that both read.
+    for process in reversed(ranks):
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 2, said
+        assert f"error: {folder} is in use by another process" in said.splitlines()[-1]
+    assert [one.name for one in folder.iterdir()] == [".lock-0"]
+    held.close()
 
 
 def test_a_launched_size_other_than_the_configured_is_refused(
