@@ -68,7 +68,7 @@ def tiny_config(tmp_path: Path, model: Path, **changes: Any) -> dict[str, Any]:
         "model": str(model),
         "prompts": "short",
         "judge_tokens": 60,
-        "pairs": {"validation": 4, "held_out": {"known": 6, "unseen": 4}},
+        "pairs": {"kinds": ["letter_case", "keyword", "list_shape"], "validation": 4, "held_out": {"known": 6, "unseen": 10}},
         "sampling": {"plans": 2, "executions": 4, "plan_tokens": 24, "execution_tokens": 40, "force_verdict": True},
         "rows": {"train_forced": True},
         "sft": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "micro_batch_size": 4, "warmup_steps": 0, "save_every": 2,

@@ -15,6 +15,7 @@ import tomli_w
 
 from planner.errors import UserError
 from selftrain.config import Config, DpoConfig, EngineConfig, SftConfig, changed_field, load_config
+from selftrain.pairs import check_coverage
 from selftrain.stamp import _without_none
 from tests.conftest import ROOT
 
@@ -50,6 +51,8 @@ def test_every_shipped_config_parses_and_comes_back_from_the_copy_that_a_run_kee
     kept = tmp_path / "config.toml"
     kept.write_text(tomli_w.dumps(_without_none(config.model_dump(mode="json"))))
     assert load_config(kept) == config
+    if config.pairs.source == "builtin":
+        check_coverage(config)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

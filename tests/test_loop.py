@@ -59,7 +59,7 @@ def test_every_checkpoint_is_made_measured_and_printed(whole: tuple[Path, str]) 
     assert names == ["seed", "M1_SFT", "M1_DPO", "M2_DPO"]
     assert {one["name"] for one in summary["controls"]} == {"shuffled_labels", "verdict_only"}
     for one in summary["checkpoints"] + summary["controls"]:
-        assert one["n"] == (6 if one["split"] == "known" else 4)
+        assert one["n"] == (6 if one["split"] == "known" else 10)
         assert 0 <= one["accuracy_free"] <= one["accuracy"] <= 1
         low, high = one["ci95"]["accuracy"]
         assert low <= one["accuracy"] <= high
@@ -302,23 +302,53 @@ def test_through_the_launcher_an_error_stays_one_line(tiny_model: Path, tmp_path
     assert "Traceback" not in done.stderr
 
 
-def test_a_stage_that_is_deleted_is_made_anew_and_its_checkpoint_with_it(whole: tuple[Path, str], tmp_path: Path) -> None:
-    """What our errors advise must work: no old weights under a new stage."""
+def copy_of(whole: tuple[Path, str], tmp_path: Path) -> tuple[Path, Path]:
+    """(config, run folder) of a copy of the whole run, elsewhere."""
     folder, _ = whole
     copy = tmp_path / "runs" / "tiny"
     shutil.copytree(folder, copy, symlinks=True)
     config = tmp_path / "tiny.toml"
     config.write_text((folder.parent.parent / "tiny.toml").read_text().replace(str(folder.parent), str(copy.parent)))
+    return config, copy
+
+
+def test_a_stage_that_is_deleted_is_made_anew_and_its_checkpoint_with_it(whole: tuple[Path, str], tmp_path: Path) -> None:
+    """What our errors advise must work: no old weights under a new stage, and no old verdicts under a new checkpoint."""
+    folder, _ = whole
+    config, copy = copy_of(whole, tmp_path)
     shutil.rmtree(copy / "iter-2")
     (copy / "M2_DPO" / "model.safetensors").write_bytes(b"stale")
-    shutil.rmtree(copy / "eval" / "M2_DPO")
-    (copy / "eval" / ".done").unlink()
+    judged = copy / "eval" / "M2_DPO" / "known" / "rank-0.jsonl"
+    judged.write_text("stale\n")
+    kept = (copy / "eval" / "M1_DPO" / "known" / "rank-0.jsonl").stat()
     run(config)
     assert (copy / "M2_DPO" / "model.safetensors").stat().st_size > 1000
+    assert judged.read_bytes() == (folder / "eval" / "M2_DPO" / "known" / "rank-0.jsonl").read_bytes()
+    assert (copy / "eval" / "M1_DPO" / "known" / "rank-0.jsonl").stat() == kept, "what still holds is not judged again"
     assert (
         json.loads((copy / "summary.json").read_text())["checkpoints"]
         == json.loads((folder / "summary.json").read_text())["checkpoints"]
     )
+
+
+def test_what_stands_on_a_checkpoint_made_anew_is_refused(whole: tuple[Path, str], tmp_path: Path) -> None:
+    """Chains and trainings of a judge that is no more: they do not belong to its successor."""
+    config, copy = copy_of(whole, tmp_path)
+    shutil.rmtree(copy / "iter-1" / "dpo")
+    done = run(config, check=False)
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: {copy}/iter-2/dpo was made with an earlier M1_DPO")
+    shutil.rmtree(copy / "iter-2" / "dpo")
+    run(config)
+
+
+def test_a_checkpoint_that_lost_its_files_is_named(whole: tuple[Path, str], tmp_path: Path) -> None:
+    config, copy = copy_of(whole, tmp_path)
+    shutil.rmtree(copy / "M1_DPO")
+    done = run(config, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith(f"error: {copy}/M1_DPO is incomplete; delete {copy}/iter-1/dpo")
 
 
 def test_a_bad_line_stops_with_its_place(tiny_model: Path, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +25,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
+from planner.errors import UserError
 from planner.records import LabeledPair
-from selftrain.pairs import topics
+from planner.store import read_jsonl
+from selftrain.config import Config, Iteration, PairsConfig
+from selftrain.pairs import topics, write_splits
 from selftrain.pairs.builtin import KNOWN_KINDS, SPLITS, UNSEEN_KINDS, Split, _twins, check, generate
 from selftrain.pairs.checks import CHECKERS, words
 from selftrain.pairs.draw import Base, Draw
@@ -250,6 +255,48 @@ def test_no_pair_comes_twice() -> None:
 def test_one_kind_alone_has_enough_to_give(kind: str) -> None:
     split: Split = "unseen" if kind in UNSEEN_KINDS else "known"
     assert len({labeled.pair.id for labeled in taken(split, 1000, kind)}) == 1000
+
+
+def builtin_config(**pairs: Any) -> Config:
+    return Config(
+        name="x",
+        pairs=PairsConfig(**{"validation": 2, "held_out": {"known": 42}, **pairs}),
+        iterations=(Iteration(pairs=2, train=("sft",)),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("held_out", "kinds", "told"),
+    [
+        ({"wording": 40}, (), "pairs.held_out.wording = 40: .* has 21 kinds: give an even number of 42 or more"),
+        ({"known": 43}, (), "pairs.held_out.known = 43"),
+        ({"known": 42, "unseen": 8}, (), "pairs.held_out.unseen = 8: .* has 5 kinds: give an even number of 10 or more"),
+        ({"known": 2}, ("tense", "topic"), "has 2 kinds: give an even number of 4 or more"),
+        ({"unseen": 8}, ("tense",), "has 5 kinds"),
+    ],
+)
+def test_a_held_out_split_that_would_leave_kinds_out_is_refused(
+    held_out: Any, kinds: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=told):
+        write_splits(builtin_config(held_out=held_out, kinds=kinds), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [42, 44, 100])
+def test_a_held_out_split_of_any_size_covers_all_kinds_as_evenly_as_it_can(size: int, tmp_path: Path) -> None:
+    write_splits(builtin_config(held_out={"wording": size}), tmp_path)
+    kinds = Counter(one.kind for one in read_jsonl(tmp_path / "wording.jsonl", LabeledPair))
+    assert kinds.keys() == set(KNOWN_KINDS)
+    assert set(kinds.values()) <= {2 * (size // 42), 2 * (size // 42) + 2}
+
+
+def test_kinds_that_are_used_up_are_refused_and_never_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An engine could not be asked the same twice at a time, and a pair judged twice would count twice."""
+    again = taken("known", 42) * 2
+    monkeypatch.setattr("selftrain.pairs.builtin.generate", lambda *_: iter(again))
+    with pytest.raises(UserError, match="the builtin known pairs of these kinds are 42 and no more"):
+        write_splits(builtin_config(held_out={"known": 44}), tmp_path)
 
 
 def test_pairs_are_short() -> None:

@@ -59,19 +59,53 @@ def write_splits(config: Config, folder: Path) -> Counter[str]:
 def _write_builtin(config: Config, folder: Path, sizes: dict[str, int]) -> Counter[str]:
     from selftrain.pairs import builtin
 
+    check_coverage(config)
     written: Counter[str] = Counter()
     kinds = config.pairs.kinds or None
     try:
-        train = builtin.generate("train", config.seed, kinds)
+        train = _fresh(builtin.generate("train", config.seed, kinds), "train")
         for name, size in sizes.items():
             # Kinds to train on restrict training and what is measured as known, never what is unseen.
-            stream = train if name.startswith("train-") else builtin.generate(
+            stream = train if name.startswith("train-") else _fresh(builtin.generate(
                 name, config.seed, kinds if name != "unseen" else None  # type: ignore[arg-type]
-            )  # fmt: skip
+            ), name)  # fmt: skip
             written[name] = write_jsonl(folder / f"{name}.jsonl", islice(stream, size))
     except ValueError as error:
         raise UserError(f"pairs.kinds: {error}") from None
     return written
+
+
+def check_coverage(config: Config) -> None:
+    """Refuse held-out splits of builtin pairs that would leave kinds out, or part twins: their figure would be of something else.
+
+    Raises:
+        UserError: names the split and what it needs.
+    """
+    from selftrain.pairs.builtin import KNOWN_KINDS, UNSEEN_KINDS
+
+    for split, size in config.pairs.held_out.items():
+        kinds = len(UNSEEN_KINDS if split == "unseen" else set(config.pairs.kinds) or KNOWN_KINDS)
+        if size < 2 * kinds or size % 2:
+            raise UserError(
+                f"pairs.held_out.{split} = {size}: builtin pairs come as twins, and the split has {kinds} kinds: "
+                f"give an even number of {2 * kinds} or more (a multiple of {2 * kinds} has as many of each kind)"
+            )
+
+
+def _fresh(pairs: Iterable[LabeledPair], name: str) -> Iterator[LabeledPair]:
+    """Pairs of an endless generator up to where it must repeat itself.
+
+    Raises:
+        UserError: more were asked for.
+    """
+    seen: set[str] = set()
+    for one in pairs:
+        if one.pair.id in seen:
+            raise UserError(
+                f"the builtin {name} pairs of these kinds are {len(seen):,} and no more: ask for fewer, or name more kinds"
+            )
+        seen.add(one.pair.id)
+        yield one
 
 
 def write_streamed(stream: Stream, folder: Path, sizes: dict[str, int], path: Path, seed: int) -> Counter[str]:
