@@ -35,7 +35,7 @@ from planner.errors import UserError  # noqa: E402
 from planner.models import ModelError  # noqa: E402
 from planner.records import LabeledPair, Plan  # noqa: E402
 from planner.store import Shards, read_jsonl, write_jsonl  # noqa: E402
-from planner.styles.evalplanner import Prompt  # noqa: E402
+from planner.styles.base import Prompt  # noqa: E402
 from selftrain.config import Config, EngineConfig, SamplingConfig  # noqa: E402
 from selftrain.pairs.builtin import generate  # noqa: E402
 from selftrain.sample import Sampler, open_engine  # noqa: E402
