@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 EMBEDDED = "embedded"
 _FOLDER = "smollm2-135m-instruct"
@@ -44,6 +45,42 @@ def resolve_model(name: str) -> str:
     if not list(path.glob("*.safetensors")):
         raise ModelError(f"{name} holds no *.safetensors; other weight formats can run code and are not opened")
     return str(path)
+
+
+def open_tokenizer(path: str) -> Any:
+    """The tokenizer of a model that judges are trained from; its files are looked at before anybody waits for them.
+
+    Args:
+        path: what `resolve_model` gave.
+
+    Raises:
+        ModelError: weights that are cut off, a broken configuration, no tokenizer, or no chat template that takes our prompts.
+    """
+    from jinja2 import TemplateError
+    from safetensors import SafetensorError, safe_open
+    from transformers import AutoTokenizer
+
+    for file in sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else ():
+        try:
+            safe_open(file, framework="np")  # reads the header, and holds the file's length against it
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{file} is no whole safetensors file ({error}): copy or download it again") from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the tokenizer of {path} cannot be opened: {_first_line(error)}") from error
+    try:
+        tokenizer.apply_chat_template([{"role": role, "content": role} for role in ("system", "user")], tokenize=False)
+    except (ValueError, TemplateError) as error:
+        raise ModelError(
+            f"the chat template of {path} does not take a system and a user message ({_first_line(error)}): start from an "
+            "instruction-tuned model whose template does"
+        ) from error
+    return tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def _unpack_embedded() -> Path:

@@ -37,7 +37,10 @@ def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> 
     )
     path = folder / "stamp.json"
     if path.exists():
-        old = json.loads(path.read_text())
+        try:
+            old = json.loads(path.read_text())
+        except ValueError as error:
+            raise UserError(f"{path} is not JSON ({error}); restore it, or choose another name=") from None
         changed = changed_field(old["recipe"], stamp["recipe"])
         if changed is None and old["prompts"] != stamp["prompts"]:
             changed = f"the text of prompts/{config.prompts}"

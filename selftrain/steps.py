@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from planner.errors import UserError
-from planner.models import resolve_model
+from planner.models import open_tokenizer, resolve_model
 from selftrain import controls, kept
 from selftrain.kept import Checkpoint, comes_from, take_over
 from selftrain.config import Config, Method
@@ -22,6 +22,7 @@ from selftrain.launch import World, seconds_spent
 from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob
 from selftrain.pairs import write_splits
+from selftrain.preflight import check_trackers
 from selftrain.stage import SampleJob
 from selftrain.stamp import check_stamp
 from selftrain.summary import write_summary
@@ -53,6 +54,8 @@ class Run:
         self.folder = config.run_folder
         self.seed = Checkpoint(name="seed", path=resolve_model(config.model), parent="", method=None, stage="")
         if world.rank == 0:
+            check_trackers(config)
+            open_tokenizer(self.seed.path)
             check_stamp(config, self.folder, self.seed.path, world)
         world.all_done(self.folder / "stamp.json")  # nobody starts on a recipe that rank 0 refuses
         self.iterations = [

@@ -1,0 +1,85 @@
+"""planner/models.py and selftrain/preflight.py: what would stop a run after hours is one line before it starts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from planner.errors import UserError
+from planner.models import ModelError, open_tokenizer, resolve_model
+from selftrain.config import Config
+from selftrain.preflight import check_trackers
+from selftrain.stamp import check_stamp
+from tests.conftest import tiny_config
+
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+
+
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda model: cut(model / "model.safetensors", 100_000), "model.safetensors is no whole safetensors file"),
+        (lambda model: cut(model / "model.safetensors", 3), "model.safetensors is no whole safetensors file"),
+        (lambda model: cut(model / "config.json", 40), "config.json' is not a valid JSON file"),
+        (lambda model: [path.unlink() for path in model.glob("token*")], "the tokenizer of .* cannot be opened"),
+        (lambda model: (model / "chat_template.jinja").unlink(), "does not take a system and a user message"),
+        (lambda model: (model / "chat_template.jinja").write_text(NO_SYSTEM), "System role not supported"),
+        (lambda model: (model / "chat_template.jinja").write_text("{% if %}"), "does not take a system and a user message"),
+    ],
+)
+def test_a_broken_seed_is_one_line(tiny_model: Path, tmp_path: Path, damage: Callable[[Path], object], said: str) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    open_tokenizer(str(model))
+    damage(model)
+    with pytest.raises(ModelError, match=said) as raised:
+        open_tokenizer(str(model))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.slow
+def test_a_hub_id_that_cannot_be_had_is_one_line() -> None:
+    with pytest.raises(ModelError, match="the tokenizer of nobody/nothing cannot be opened") as raised:
+        open_tokenizer(resolve_model("nobody/nothing"))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["/nowhere", "./nowhere", "nowhere", "a/b/c"])
+def test_what_can_only_be_a_folder_and_is_none_is_named(name: str) -> None:
+    with pytest.raises(ModelError, match=f"no model at {name}"):
+        resolve_model(name)
+
+
+def test_weights_that_could_run_code_are_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_text("")
+    with pytest.raises(ModelError, match=r"holds no \*\.safetensors"):
+        resolve_model(str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "said"), [("nope", "no tracker 'nope'; choose from .*wandb"), ("neptune", "'neptune' is not installed")]
+)
+def test_a_tracker_that_is_not_there_is_refused(tmp_path: Path, name: str, said: str) -> None:
+    check_trackers(Config.model_validate(tiny_config(tmp_path, tmp_path)))
+    with pytest.raises(UserError, match=said):
+        check_trackers(Config.model_validate(tiny_config(tmp_path, tmp_path, report_to=[name])))
+
+
+def test_a_stamp_that_is_no_json_is_named(tmp_path: Path) -> None:
+    config = Config.model_validate(tiny_config(tmp_path, tmp_path))
+    stamp = config.run_folder / "stamp.json"
+    stamp.parent.mkdir(parents=True)
+    stamp.write_text(json.dumps({"recipe": {}})[:5])
+    with pytest.raises(UserError, match=rf"{stamp} is not JSON"):
+        check_stamp(config, config.run_folder, "org/name", None)  # type: ignore[arg-type]
