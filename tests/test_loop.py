@@ -189,20 +189,25 @@ def artefacts(folder: Path) -> dict[str, bytes]:
 
 
 def kill_when(process: subprocess.Popen[bytes], ready: Callable[[], bool], stderr: Path | None = None) -> None:
-    """SIGKILL the parent as soon as `ready`, and see its children die with it."""
+    """SIGKILL the parent as soon as `ready`, and see its children and theirs die with it."""
     deadline = time.monotonic() + 300
     while not ready():
         if process.poll() is not None:
             pytest.fail("the run ended before it could be killed: " + (stderr.read_text()[-2000:] if stderr else ""))
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False).stdout.split()
+    children = descendants(str(process.pid))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{child}/stat").exists() and not _is_zombie(child) for child in children):
         assert time.monotonic() < deadline, "a child outlived its killed parent"
         time.sleep(0.05)
+
+
+def descendants(pid: str) -> list[str]:
+    found = subprocess.run(["pgrep", "-P", pid], capture_output=True, text=True, check=False).stdout.split()
+    return found + [deeper for child in found for deeper in descendants(child)]
 
 
 def _is_zombie(pid: str) -> bool:
