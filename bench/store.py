@@ -132,10 +132,10 @@ def work(phase: str, stage: Chains) -> tuple[float, dict[str, Any]]:
     elif phase == "judge":
         counts.update(judge_chains(CONFIG, stage))
     elif phase == "sft":
-        counts["rows"], left_out = write_rows(CONFIG, "sft", stage, stage.folder / "sft.jsonl")
+        counts["rows"], left_out = write_rows(CONFIG, "sft", stage, stage.folder / "sft.jsonl", special=())
         counts.update(left_out)
     else:
-        counts["rows"], left_out = write_rows(CONFIG, "dpo", stage, stage.folder / "dpo.jsonl")
+        counts["rows"], left_out = write_rows(CONFIG, "dpo", stage, stage.folder / "dpo.jsonl", special=())
         counts.update(left_out)
     return time.perf_counter() - start, counts
 

@@ -79,6 +79,12 @@ def open_tokenizer(path: str) -> Any:
     return tokenizer
 
 
+def special_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """What a tokenizer takes for control wherever it stands in a text. Tokens that were only added, such as HTML tags, are words."""
+    found = {*tokenizer.all_special_tokens, *(str(one) for one in tokenizer.added_tokens_decoder.values() if one.special)}
+    return tuple(sorted(token for token in found if len(token.strip()) > 1))
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0] or type(error).__name__
 

@@ -7,14 +7,15 @@ that braces or field names inside a response stay what they are: text.
 
 Any prompt about a pair also takes a reference answer, which then stands right after the question.
 
-Responses are untrusted. `defuse` makes our own section markers, verdict tags and chat-control tokens harmless inside any
-field, and `render` applies it to every field, so training, evaluation and reward cannot differ in it.
+Responses are untrusted, and ordinary text must stay as it is: HTML, code, somebody's `[Task]`. So each field is defused by what
+can do harm where it stands. `render` breaks what the prompt set in use takes for its own (`defuse`); who holds a tokenizer
+breaks that tokenizer's special tokens (`break_tokens`). Training, evaluation and reward all go through the two.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -40,25 +41,29 @@ _SECTION = re.compile(r"^---(system|user|text|assistant)---\n", re.MULTILINE)
 _FIELD = re.compile(r"\{(instruction|input|response(?:_(?:a|b|\d+))?|plan|reference)\}")
 _QUESTION_ENDS = re.compile(r"\{input\}|\{instruction\}(?!.*\{input\})", re.DOTALL)
 _REFERENCE = "\n\n[Reference Answer]\n{reference}"
-_VERDICT_TAG = re.compile(r"\[\[\s*(\w{1,10})\s*\]\]")
+# What a verdict reader takes for one. `x[[1]]` and `[[Paris]]` are ordinary text.
+_VERDICT_TAG = re.compile(r"\[\[\s*(A|B|C|tie)\s*\]\]", re.IGNORECASE)
 # The headings of prompts that have no brackets, and of the answers to them: `### Response 1:`.
 _HEADING = re.compile(
     r"^([ \t]*)###[ \t]*((?:Instruction|Input|Response(?: \d+)?|Evaluation|Reason|Reference)[ \t]*:)", re.IGNORECASE | re.MULTILINE
 )
-# Control tokens of the chat formats in use (ChatML, Llama 2 and 3, Gemma, DeepSeek, Mistral, BERT-like). An engine that has
-# a tokenizer checks that all of its special tokens are covered and refuses to start otherwise.
+_BRACKETED = re.compile(r"\[([A-Z][^\[\]\n]{0,60})\]")
+_ANGLED = re.compile(r"<(/?[a-z]+)>")
+# Control syntax of chat formats (ChatML, Llama 2 and 3, Gemma, DeepSeek, Mistral) that nobody writes for anything else.
 _CONTROL = re.compile(
-    r"<([|｜])([^<>|｜\n]{1,60})[|｜]>"
-    r"|<(/?(?:s|bos|eos|pad|unk|mask|cls|sep|start_of_turn|end_of_turn|start_of_image|end_of_image|think|plan|execution|answer|score|tool_call|tool_response|unused\d+|"
-    r"jupyter_\w+|empty_output|filename|gh_stars|issue_\w+|repo_name|file_sep|commit_\w+|reponame|code))>"
-    r"|\[(/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|PAD|UNK|CLS|SEP|MASK|BOS|EOS|gMASK))\]"
-    r"|<<(/?SYS)>>",
+    r"<([|｜])([^\s<>|｜]{1,60})[|｜]>|<((?:start|end)_of_turn)>"
+    r"|\[(/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS))\]|<<(/?SYS)>>",
     re.IGNORECASE,
 )
+AMBIGUOUS_TOKENS = (
+    "<s>", "</s>", "<bos>", "<eos>", "<pad>", "<unk>", "<mask>", "<cls>", "<sep>",
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[BOS]", "[EOS]", "[gMASK]",
+)  # fmt: skip
+"""Special tokens of some tokenizers and ordinary text to others: what to break where the tokenizer is never seen."""
 
 
 class PromptError(ValueError):
-    """A prompt that cannot be filled, or a special token that `defuse` does not know."""
+    """A prompt that cannot be filled."""
 
 
 @cache
@@ -114,44 +119,49 @@ def render(
     named = {field for _, text in sections for field in _FIELD.findall(text)}
     if named != fields.keys():
         raise PromptError(f"prompt {folder}/{name} takes {sorted(named)}, got {sorted(fields)}")
-    safe = {field: defuse(value) for field, value in fields.items()}
+    safe = {field: defuse(value, folder) for field, value in fields.items()}
     filled = [(role, _FIELD.sub(lambda match: safe[match[1]], text)) for role, text in sections]
     prefill = "".join(text for role, text in filled if role == "assistant")
     return [(role, text) for role, text in filled if role != "assistant"], prefill
 
 
 @cache
-def _markers() -> re.Pattern[str]:
-    """Every bracketed marker that any of our prompts uses, found in the files themselves so that none is forgotten."""
-    found = {*CHAIN_TAGS, _REFERENCE.split("\n")[2]}
-    for folder in get_args(PromptFolder):
-        for file in (files("prompts") / folder).iterdir():
-            for _, text in template(folder, file.name.removesuffix(".txt")):
-                found |= set(re.findall(r"\[[A-Z][^\[\]\n]{0,60}\]", text))
-    inner = "|".join(r"\s+".join(map(re.escape, marker[1:-1].split())) for marker in sorted(found, key=len, reverse=True))
+def _markers(folder: PromptFolder) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """(pattern, replacement) of what a set's prompts and their answers are marked with, found in the files so that none is forgotten."""
+    texts = [text for file in (files("prompts") / folder).iterdir() for _, text in template(folder, file.name.removesuffix(".txt"))]
+    bracketed = {inner for text in (*texts, _REFERENCE) for inner in _BRACKETED.findall(text)}
+    bracketed |= {tag[1:-1] for tag in CHAIN_TAGS} if folder in get_args(PromptSet) else set()
+    inner = "|".join(r"\s+".join(map(re.escape, marker.split())) for marker in sorted(bracketed, key=len, reverse=True))
     inner = inner.replace(r"\{k\}", r"\d+")  # a numbered marker
-    return re.compile(rf"\[\s*({inner})\s*\]", re.IGNORECASE)
+    found = [(re.compile(rf"\[\s*({inner})\s*\]", re.IGNORECASE), r"(\1)")]
+    if angled := {name.lstrip("/") for text in texts for name in _ANGLED.findall(text)}:
+        found.append((re.compile(rf"<\s*(/?\s*(?:{'|'.join(sorted(angled))}))\s*>", re.IGNORECASE), r"(\1)"))
+    if any(_HEADING.search(text) for text in texts):
+        found.append((_HEADING, r"\1\2"))
+    return tuple(found)
 
 
-def defuse(text: str) -> str:
-    """Make markers, verdict tags and control tokens in untrusted text inert, readable, and otherwise as they were.
+def defuse(text: str, folder: PromptFolder) -> str:
+    """Make what a set of prompts is marked with, verdict tags and chat control inert in untrusted text; the rest stays as it is.
 
-    `[[A]]` becomes `((A))`, `[Final Verdict]` becomes `(Final Verdict)`, `<|im_end|>` becomes `< im_end >`, and `### Response 1:`
-    loses its hashes. Applying it twice changes nothing more.
+    `[[A]]` becomes `((A))`, `[Final Verdict]` becomes `(Final Verdict)`, `<|im_end|>` becomes `< im_end >`, `<answer>` becomes
+    `(answer)` and `### Response 1:` loses its hashes. Applying it twice changes nothing more.
     """
     text = _CONTROL.sub(lambda m: f"< {m[2] or m[3] or m[4] or m[5]} >", text)
     text = _VERDICT_TAG.sub(r"((\1))", text)
-    text = _HEADING.sub(r"\1\2", text)
-    return _markers().sub(r"(\1)", text)
+    for pattern, replacement in _markers(folder):
+        text = pattern.sub(replacement, text)
+    return text
 
 
-def check_special_tokens(tokens: Iterable[str]) -> None:
-    """Refuse a tokenizer whose control tokens could pass through `defuse`.
+def break_tokens(text: str, tokens: tuple[str, ...]) -> str:
+    """Text in which no special token of a tokenizer stands any more: each gets a blank after its first character.
 
-    Raises:
-        PromptError: names the tokens.
+    Messages never hold one of ours, as chat templates bring their own, so all of a message is passed through here.
     """
-    # Only tokens that look like control syntax; a tokenizer may list ordinary characters as added tokens.
-    loose = sorted({t for t in tokens if t.strip() and re.search(r"[<\[].*[>\]]", t) and defuse(t) == t})
-    if loose:
-        raise PromptError(f"special tokens {loose} would reach the model from inside a response; add them to prompts._CONTROL")
+    return _any_of(tokens).sub(lambda match: f"{match[0][0]} {match[0][1:]}", text) if tokens else text
+
+
+@cache
+def _any_of(tokens: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))))

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from planner.models import special_tokens
 from planner.records import ORDERS, LabeledPair
 from planner.store import read_jsonl, write_jsonl
 from selftrain.kept import Checkpoint, keep, last
 from selftrain.config import Method
 from selftrain.judged import Chains
-from selftrain.rows import SftRow, verdict_only_rows
+from selftrain.rows import SftRow, broken, verdict_only_rows
 from selftrain.train import row_lengths
 from selftrain.training import make_rows, train_on
 from selftrain.workshop import Workshop
@@ -31,20 +32,18 @@ def verdict_only(shop: Workshop, seed: Checkpoint, pairs: Sequence[Path]) -> Che
     def write() -> None:
         every = (one for file in pairs for one in read_jsonl(file, LabeledPair))
         asked = ((one.pair, one.gold(order), order) for one in every for order in ORDERS)
-        written = write_jsonl(path, verdict_only_rows(asked, shop.config.style))
+        rows = verdict_only_rows(asked, shop.config.style)
+        written = write_jsonl(path, broken(rows, special_tokens(shop.tokenizer)))
         shop.finish(f"{stage}/rows", f"{stage} · {written:,} rows", rows=written)
 
     shop.world.once(path.with_suffix(".done"), write)
     spent = sum(one.get("train_tokens", 0) for one in shop.metrics() if one["stage"].startswith("iter-"))
-    return _arm(shop, stage, "sft", path, seed, max_steps=_equal_steps(shop, path, seed, spent))
+    return _arm(shop, stage, "sft", path, seed, max_steps=_equal_steps(shop, path, spent))
 
 
-def _equal_steps(shop: Workshop, rows: Path, seed: Checkpoint, tokens: int) -> int:
+def _equal_steps(shop: Workshop, rows: Path, tokens: int) -> int:
     """Optimiser steps on these rows that see as many tokens as were spent elsewhere."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(seed.path)
-    lengths = [sum(row_lengths(tokenizer, row.model_dump())) for row in read_jsonl(rows, SftRow)]
+    lengths = [sum(row_lengths(shop.tokenizer, row.model_dump())) for row in read_jsonl(rows, SftRow)]
     mean = sum(lengths) / len(lengths)
     return max(1, math.ceil(tokens / (mean * shop.config.sft.batch_size)))
 

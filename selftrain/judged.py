@@ -17,7 +17,7 @@ from planner.records import Chain, JudgedChain, LabeledPair, Pair, Plan, flip, u
 from planner.store import Shards, read_jsonl, write_jsonl
 from rewards.outcome import judged
 from selftrain.config import Config, Method
-from selftrain.rows import Drawn, balanced, dpo_rows, sft_rows
+from selftrain.rows import Drawn, balanced, broken, dpo_rows, sft_rows
 from selftrain.sample import Sampler
 
 
@@ -80,10 +80,13 @@ def drawn_chains(config: Config, chains: Chains) -> Iterator[tuple[LabeledPair, 
         yield labeled, [chain for item in inputs for chain in found.get(item.key)]
 
 
-def write_rows(config: Config, method: Method, chains: Chains, path: Path, *, shuffled: bool = False) -> tuple[int, Counter[str]]:
+def write_rows(
+    config: Config, method: Method, chains: Chains, path: Path, *, special: tuple[str, ...], shuffled: bool = False
+) -> tuple[int, Counter[str]]:
     """Write TRL rows; returns how many, and what was left out and why.
 
     Args:
+        special: special tokens of the tokenizer that will read them.
         shuffled: the control arm: outcomes under a label that a coin chose for each pair.
 
     Raises:
@@ -101,7 +104,8 @@ def write_rows(config: Config, method: Method, chains: Chains, path: Path, *, sh
 
     passes = iter((counts, Counter[str]()))  # the second pass would count everything again
     share = config.rows.max_unparsed_share if method == "dpo" else 1.0
-    written = write_jsonl(path, balanced(lambda: draw(next(passes)), max_unparsed_share=share, counts=counts))
+    rows = balanced(lambda: draw(next(passes)), max_unparsed_share=share, counts=counts)
+    written = write_jsonl(path, broken(rows, special))
     if not written:
         hint = (
             "; rows.train_forced = true, under another name=, lets forced verdicts train"

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, product
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from planner.records import Chain, JudgedChain, Message, Order, Pair, Record, digest, flip
 from planner.styles.evalplanner import EvalPlannerStyle
 from planner.verdict import names_something
-from prompts import CHAIN_TAGS
+from prompts import CHAIN_TAGS, break_tokens
 from selftrain.config import RowsConfig
 
 
@@ -47,6 +47,7 @@ class Drawn(NamedTuple):
     """The rejected side named no verdict."""
 
 
+Row = TypeVar("Row", bound=Record)
 PairOf = Callable[[str], Pair]
 
 
@@ -163,6 +164,17 @@ def verdict_only_rows(pairs: Iterable[tuple[Pair, str, Order]], style: EvalPlann
     for pair, gold, order in pairs:
         completion = Message(role="assistant", content=f"[Final Verdict]\n[[{gold}]]")
         yield SftRow(prompt=style.judge_prompt(pair.shown(order)).messages, completion=(completion,))
+
+
+def broken(rows: Iterable[Row], special: tuple[str, ...]) -> Iterator[Row]:
+    """Rows in which no response or text of a judge can spell a special token: the trainer reads what an engine would."""
+    for row in rows:
+        yield type(row)(
+            **{
+                side: tuple(Message(role=one.role, content=break_tokens(one.content, special)) for one in messages)
+                for side, messages in row
+            }
+        )
 
 
 def _usable(

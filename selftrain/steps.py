@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from planner.errors import UserError
-from planner.models import open_tokenizer, resolve_model
+from planner.models import resolve_model
 from selftrain import controls, kept
 from selftrain.kept import Checkpoint, comes_from, take_over
 from selftrain.config import Config, Method
@@ -55,7 +55,7 @@ class Run:
         self.seed = Checkpoint(name="seed", path=resolve_model(config.model), parent="", method=None, stage="")
         if world.rank == 0:
             check_trackers(config)
-            open_tokenizer(self.seed.path)
+            _ = self.shop.tokenizer  # a seed that cannot be trained is refused now
             check_stamp(config, self.folder, self.seed.path, world)
         world.all_done(self.folder / "stamp.json")  # nobody starts on a recipe that rank 0 refuses
         self.iterations = [

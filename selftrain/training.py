@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from planner.models import special_tokens
 from planner.store import read_log
 from selftrain.config import Method
 from selftrain.judged import Chains, told, write_rows
@@ -19,7 +20,8 @@ def make_rows(shop: Workshop, stage: str, method: Method, chains: Chains, *, shu
 
     def work() -> None:
         started = time.monotonic()
-        written, left_out = write_rows(shop.config, method, chains, path, shuffled=shuffled)
+        special = special_tokens(shop.tokenizer)
+        written, left_out = write_rows(shop.config, method, chains, path, special=special, shuffled=shuffled)
         line = f"{stage} · {written:,} {method} rows · left out: {told(left_out)}"
         shop.finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started, **left_out)
 

@@ -6,8 +6,10 @@ A step is owed until its marker is on disk (`World.once`), says one line when it
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import Any
 
+from planner.models import open_tokenizer, resolve_model
 from planner.store import append_text, read_log, write_text
 from selftrain.config import Config
 from selftrain.launch import World
@@ -22,6 +24,11 @@ class Workshop:
     def __init__(self, config: Config, world: World) -> None:
         self.config, self.world = config, world
         self.folder = config.run_folder
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The seed's, and so every checkpoint's. Opened when first asked for; a broken seed is refused there."""
+        return open_tokenizer(resolve_model(self.config.model))
 
     def metrics(self) -> list[dict[str, Any]]:
         """The last entry of each finished stage, in order."""

@@ -12,6 +12,7 @@ import pytest
 from planner.engines.base import GREEDY, Alternatives, Choice, EngineError, Request, Sampling
 from planner.execute import ask_forced, execute, forced_chain, judge_inputs, needs_forcing
 from planner.judge import Judge
+from planner.models import special_tokens
 from planner.plan import instruction_inputs, write_plans
 from planner.records import Message, Pair
 from planner.styles import STYLES
@@ -148,6 +149,16 @@ def test_plans_executions_and_forced_verdicts(embedded_engine: Any) -> None:
         marked = forced_chain(chain, forced[chain.id])
         assert marked.forced
         assert marked.verdict == ("A" if marked.p_a >= 0.5 else "B")
+
+
+def test_a_response_cannot_spell_a_special_token(embedded_engine: Any) -> None:
+    """`<filename>` is special to this tokenizer and not to others; `<code>` is to none, and reaches the model as it is."""
+    special = set(embedded_engine._tokenizer.convert_tokens_to_ids(list(special_tokens(embedded_engine._tokenizer))))
+    honest = embedded_engine._ids((Message(role="user", content="x"),), "Plan: ")
+    text = "<filename> <|im_end|> <code>x</code>"
+    ids = embedded_engine._ids((Message(role="user", content=text),), f"Plan: {text}")
+    assert [one for one in ids if one in special] == [one for one in honest if one in special]
+    assert "<code>x</code>" in embedded_engine._tokenizer.decode(ids)
 
 
 def test_over_long_prompts_do_not_fit(embedded_engine: Any) -> None:

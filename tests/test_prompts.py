@@ -37,11 +37,12 @@ def test_every_set_has_every_prompt(prompt_set: prompts.PromptSet, kind: PlanKin
         assert prompt.messages[-1].role == "user"
 
 
-@given(texts)
-def test_defuse_is_idempotent_and_leaves_no_marker(text: str) -> None:
-    once = prompts.defuse(text)
-    assert prompts.defuse(once) == once
-    for tag in (*prompts.CHAIN_TAGS, "<|im_end|>", "[INST]", "</s>"):
+@pytest.mark.parametrize("folder", get_args(prompts.PromptFolder))
+@given(text=texts)
+def test_defuse_is_idempotent_and_leaves_no_marker(folder: prompts.PromptFolder, text: str) -> None:
+    once = prompts.defuse(text, folder)
+    assert prompts.defuse(once, folder) == once
+    for tag in (*(prompts.CHAIN_TAGS if folder in SETS else ()), "<|im_end|>", "[INST]", "[[A]]"):
         assert tag not in once
 
 
@@ -53,21 +54,68 @@ def test_fields_are_text_and_nothing_else(instruction: str, a: str, b: str) -> N
     assert text.count("[The Start of Assistant A's Answer]") == 1
     assert text.count("[The End of Assistant B's Answer]") == 1
     middle = text.split("[The Start of Assistant A's Answer]\n")[1].split("\n[The End of Assistant A's Answer]")[0]
-    assert middle == prompts.defuse(a)
+    assert middle == prompts.defuse(a, "paper")
 
 
-def test_plain_text_and_code_stay_as_they_are() -> None:
-    for text in (
-        "x = a[[0]] if b else [1]",
-        "if a < b and c > d:",
-        "<div class='s'>",
-        "List[int]",
-        "don't [sic]",
-        "a[i][j]",
-        "1 <= 2",
-    ):
-        assert prompts.defuse(text) == text or "[[0]]" in text
-    assert prompts.defuse("see [[A]] there") == "see ((A)) there"
+ORDINARY = (
+    "x = a[[0]] if b else [1]", "y <- x[[i]]", "see [[Paris]] and [[File:a.png]]", "if [[ -f $x ]]; then", "[[1, 2], [3, 4]]",
+    "if a < b and c > d:", "<div class='s'><code>x</code></div>", "<s>old</s> new", "List[int]", "don't [sic]", "a[i][j]", "1 <= 2",
+    "f <| g x |> h", "# Title\n## Part\n### Detail", "<mask id='m'>", "[x] done", "[TODO]", "<thead>", "B] and [[", "{plan} {}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", get_args(prompts.PromptFolder))
+@pytest.mark.parametrize("text", ORDINARY)
+def test_ordinary_text_stays_as_it_is(text: str, folder: prompts.PromptFolder) -> None:
+    assert prompts.defuse(text, folder) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "defused", "others"),
+    [
+        ("[Task]", "short", "(Task)", ["paper", "judgelm", "j1"]),
+        ("[Answer B]", "short", "(Answer B)", ["paper", "pandalm"]),
+        ("[the  end of assistant A's answer]", "paper", "(the  end of assistant A's answer)", ["short", "pandalm"]),
+        ("[Final Verdict]", "short", "(Final Verdict)", ["pandalm", "judgelm"]),
+        ("[System]", "judgelm", "(System)", ["paper", "short"]),
+        ("[The Start of Assistant 3's Answer]", "judgelm", "(The Start of Assistant 3's Answer)", ["short", "pandalm"]),
+        ("<answer>", "j1", "(answer)", ["paper", "short", "pandalm"]),
+        ("</ Think >", "j1", "(/ Think)", ["paper", "short"]),
+        ("### Response 2:", "pandalm", "Response 2:", ["paper", "short"]),
+        ("[Reference Answer]", "paper", "(Reference Answer)", []),
+    ],
+)
+def test_a_set_defuses_its_own_markers_and_not_those_of_others(
+    text: str, own: prompts.PromptFolder, defused: str, others: list[prompts.PromptFolder]
+) -> None:
+    assert prompts.defuse(text, own) == defused
+    for other in others:
+        assert prompts.defuse(text, other) == text
+
+
+@pytest.mark.parametrize("folder", get_args(prompts.PromptFolder))
+@pytest.mark.parametrize(
+    ("text", "defused"),
+    [
+        ("see [[A]] there", "see ((A)) there"), ("[[ tie ]]", "((tie))"), ("[[[b]]]", "[((b))]"), ("<|im_end|>", "< im_end >"),
+        ("<｜end▁of▁sentence｜>", "< end▁of▁sentence >"), ("[/INST]", "< /INST >"), ("<<SYS>>", "< SYS >"),
+        ("<end_of_turn>", "< end_of_turn >"),
+    ],
+)  # fmt: skip
+def test_verdicts_and_chat_control_are_defused_in_every_set(text: str, defused: str, folder: prompts.PromptFolder) -> None:
+    assert prompts.defuse(text, folder) == defused
+
+
+TOKENS = ("<s>", "</s>", "<filename>", "<|im_end|>", "[PAD]")
+
+
+@given(st.lists(st.one_of(st.sampled_from(TOKENS), st.sampled_from("<>s/[] "), st.text(max_size=3)), max_size=8).map("".join))
+def test_no_special_token_stands_after_breaking_and_no_other_text_changes(text: str) -> None:
+    broken = prompts.break_tokens(text, TOKENS)
+    assert not [token for token in TOKENS if token in broken]
+    assert broken.replace(" ", "") == text.replace(" ", "")
+    assert prompts.break_tokens(broken, TOKENS) == broken
+    assert prompts.break_tokens(text, ()) == text
 
 
 def test_a_field_too_many_or_too_few_is_refused() -> None:
@@ -77,12 +125,6 @@ def test_a_field_too_many_or_too_few_is_refused() -> None:
         prompts.render("paper", "judge", instruction="i")
     with pytest.raises(prompts.PromptError, match="no prompt set"):
         prompts.render("papre", "plan", instruction="i")  # type: ignore[arg-type]
-
-
-def test_a_tokenizer_with_unknown_control_tokens_is_refused() -> None:
-    prompts.check_special_tokens(["<|im_end|>", "</s>", "[PAD]", "the", " "])
-    with pytest.raises(prompts.PromptError, match="<new_token>"):
-        prompts.check_special_tokens(["<|im_end|>", "<new_token>"])
 
 
 def test_the_owner_s_prompts_stand_word_for_word() -> None:

@@ -24,7 +24,7 @@ from planner.styles.evalplanner import EvalPlannerStyle
 from prompts import CHAIN_TAGS, EXECUTION_START, FINAL_VERDICT, PLAN_START
 from rewards.outcome import judged
 from selftrain.config import Pairing, RowsConfig
-from selftrain.rows import DpoRow, Drawn, SftRow, balanced, dpo_rows, sft_rows, verdict_only_rows
+from selftrain.rows import DpoRow, Drawn, SftRow, balanced, broken, dpo_rows, sft_rows, verdict_only_rows
 
 STYLE = EvalPlannerStyle()
 ROWS = RowsConfig()
@@ -489,3 +489,14 @@ def test_rows_are_what_the_trainer_reads() -> None:
             assert all(message.keys() == {"role", "content"} for message in side)
     assert [message["role"] for message in sft_row["prompt"]] == ["system", "user"]
     assert re.search(r"\[\[[AB]\]\]\Z", sft_row["completion"][0]["content"])
+
+
+def test_rows_spell_no_special_token_of_the_tokenizer_that_reads_them() -> None:
+    """What an engine breaks in its prompts the trainer must read broken as well, in prompt and answer."""
+    prompt, answer = Message(role="user", content="<s>a</s> <code>"), Message(role="assistant", content="plan </s> [[A]]")
+    sft, dpo = SftRow(prompt=(prompt,), completion=(answer,)), DpoRow(prompt=(prompt,), chosen=(answer,), rejected=(prompt,))
+    broken_sft, broken_dpo = broken([sft, dpo], ("<s>", "</s>"))
+    assert broken_sft.prompt[0].content == "< s>a< /s> <code>"
+    assert broken_sft.completion[0] == Message(role="assistant", content="plan < /s> [[A]]")
+    assert broken_dpo.prompt == broken_sft.prompt == broken_dpo.rejected
+    assert list(broken([sft, dpo], ())) == [sft, dpo]

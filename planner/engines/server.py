@@ -10,7 +10,7 @@ not hold the model cannot promise all that others do:
   choice with neither letter there is left out and counted in `unread`. Letters whose tokens do not add up to the text before
   them (a server that hides or strips some of it) are left out and counted in `unplaced`.
 - `fits` says yes where there is no such `/tokenize`; the server then refuses what is too long. The tokenizer is never seen,
-  so nobody checks here that `prompts.defuse` knows its special tokens.
+  so `prompts.AMBIGUOUS_TOKENS` are broken in every message, special or not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from openai.types.chat.chat_completion import Choice as Drawn
 
 from planner.engines.base import Alternatives, Choice, Counters, EngineError, Request, Sampling
 from planner.records import Completion, FinishReason, Letter, Message
-from prompts import FINAL_VERDICT
+from prompts import AMBIGUOUS_TOKENS, FINAL_VERDICT, break_tokens
 
 T = TypeVar("T")
 _ADVICE: tuple[tuple[type[openai.APIError], str], ...] = (
@@ -246,7 +246,7 @@ def _chat(messages: tuple[Message, ...], prefill: str) -> dict[str, Any]:
         raise EngineError("this style's prompt is no chat, and a server would wrap it in one: open the model's folder instead")
     turns = [(m.role, m.content) for m in messages] + ([("assistant", prefill)] if prefill else [])
     flags = {"continue_final_message": True, "add_generation_prompt": False} if prefill else {}
-    return {"messages": [{"role": role, "content": content} for role, content in turns], **flags}
+    return {"messages": [{"role": role, "content": break_tokens(content, AMBIGUOUS_TOKENS)} for role, content in turns], **flags}
 
 
 def _tokens(choice: Drawn) -> list[ChatCompletionTokenLogprob]:

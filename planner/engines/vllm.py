@@ -17,9 +17,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from planner.engines.base import Alternatives, Choice, Counters, EngineError, Request
-from planner.models import resolve_model
+from planner.models import resolve_model, special_tokens
 from planner.records import Completion, Letter, Message
-from prompts import check_special_tokens
+from prompts import break_tokens
 
 _FORCING_TAIL = "[Final Verdict]\n[["
 
@@ -80,7 +80,7 @@ class VllmEngine:
         self._window = 4 * max_num_seqs
         self._tokenizer: Any = self._llm.get_tokenizer()
         self._id_a, self._id_b = letter_ids(self._tokenizer)
-        check_special_tokens([*self._tokenizer.all_special_tokens, *map(str, self._tokenizer.added_tokens_decoder.values())])
+        self._special = special_tokens(self._tokenizer)
         self._counters = Counters()
 
     def sample(self, requests: Iterable[Request]) -> Iterator[tuple[str, tuple[Completion, ...]]]:
@@ -136,11 +136,11 @@ class VllmEngine:
     def _ids(self, messages: tuple[Message, ...], prefill: str) -> list[int]:
         """Token ids of a chat up to the end of the prefill. Ids, not text: a templated string would get a second BOS."""
         if messages[0].role == "text":
-            plain: list[int] = self._tokenizer.encode(messages[0].content + prefill)
+            plain: list[int] = self._tokenizer.encode(break_tokens(messages[0].content + prefill, self._special))
             return plain
-        chat = [{"role": m.role, "content": m.content} for m in messages]
+        chat = [{"role": m.role, "content": break_tokens(m.content, self._special)} for m in messages]
         ids: list[int] = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
-        return ids + self._tokenizer.encode(prefill, add_special_tokens=False) if prefill else ids
+        return ids + self._tokenizer.encode(break_tokens(prefill, self._special), add_special_tokens=False) if prefill else ids
 
     def _continuation(self, request: Alternatives, text: str, start: list[int]) -> tuple[int, ...]:
         """Token ids of `text` after the prefill, whose own are `start`."""
