@@ -15,7 +15,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from planner.engines.base import Choice, Engine, EngineError, Request, Sampling
-from planner.records import ORDERS, Chain, Completion, Order, Pair, Plan, Record, digest
+from planner.records import ORDERS, Chain, Order, Pair, Plan, Record, digest
 from planner.styles.base import Prompt, Style, make_chain
 from planner.styles.evalplanner import EvalPlannerStyle
 from planner.verdict import names_something, p_a_from_logps, trim_to_sentence
@@ -52,20 +52,11 @@ class ForcedVerdict(Record):
         return max(-20.0, min(20.0, self.logp_a - self.logp_b))
 
 
-def unread(item: ExecutionInput) -> Chain:
-    """What stands for a judgment that was never made because its prompt did not fit: no verdict."""
-    empty = Completion(text="", finish_reason="stop", tokens=0)
-    return Chain(
-        pair_id=item.pair.id, order=item.order, plan_id=item.plan.id if item.plan else "", plan=None, sample=0, completion=empty,
-        execution="", verdict="none", p_a=None,
-    )  # fmt: skip
-
-
 def execution_inputs(style: EvalPlannerStyle, pair: Pair, order: Order, plans: Iterable[Plan | None]) -> Iterator[ExecutionInput]:
     """First-iteration inputs of one pair in one order: its execution prompt with each plan."""
     for plan in plans:
         prompt = style.execution_prompt(pair.shown(order), plan.text if plan else None)
-        yield ExecutionInput(_key(pair, order, plan), prompt, pair, order, plan, by_judge=False)
+        yield ExecutionInput(input_key(pair, order, plan), prompt, pair, order, plan, by_judge=False)
 
 
 def continuation_inputs(
@@ -74,7 +65,7 @@ def continuation_inputs(
     """Later inputs: the judge goes on from its own plan under its own prompt, so what is sampled is exactly on-policy."""
     for plan in plans:
         prompt = style.judge_execution_prompt(pair.shown(order), plan.text if plan else None)
-        yield ExecutionInput(_key(pair, order, plan), prompt, pair, order, plan, by_judge=True)
+        yield ExecutionInput(input_key(pair, order, plan), prompt, pair, order, plan, by_judge=True)
 
 
 def judge_inputs(style: Style, pairs: Iterable[Pair], orders: Iterable[Order] = ORDERS) -> Iterator[ExecutionInput]:
@@ -82,7 +73,9 @@ def judge_inputs(style: Style, pairs: Iterable[Pair], orders: Iterable[Order] = 
     orders = tuple(orders)
     for pair in pairs:
         for order in orders:
-            yield ExecutionInput(_key(pair, order, None), style.judge_prompt(pair.shown(order)), pair, order, None, by_judge=True)
+            yield ExecutionInput(
+                input_key(pair, order, None), style.judge_prompt(pair.shown(order)), pair, order, None, by_judge=True
+            )
 
 
 def execute(
@@ -167,5 +160,6 @@ def forced_chain(chain: Chain, forced: ForcedVerdict, *, bias: float = 0.0, draw
     )
 
 
-def _key(pair: Pair, order: Order, plan: Plan | None) -> str:
+def input_key(pair: Pair, order: Order, plan: Plan | None = None) -> str:
+    """The name of an input, and of what was made of it on disk."""
     return digest(pair.id, order, plan.id if plan else "")

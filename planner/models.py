@@ -6,6 +6,7 @@ ordinary Hugging Face folder that vLLM and TRL both open, under `$EVALPLANNER_CA
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -87,6 +88,18 @@ def special_tokens(tokenizer: Any) -> tuple[str, ...]:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def model_digest(path: str) -> str:
+    """A hash of a local model's configuration and of its weight files' names, sizes and heads; the name itself for a hub id."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return path
+    found = hashlib.sha256((folder / "config.json").read_bytes())
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as weights:
+            found.update(f"{file.name}:{file.stat().st_size}:".encode() + weights.read(1 << 20))
+    return found.hexdigest()[:16]
 
 
 def _unpack_embedded() -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from planner.engines.base import Engine
 from planner.errors import UserError
-from planner.execute import ExecutionInput, judge_inputs, unread
+from planner.execute import ExecutionInput, judge_inputs
 from planner.judge import Judge
 from planner.records import Chain, LabeledPair, Record
 from planner.store import Shard, Shards, read_jsonl
@@ -75,3 +75,21 @@ def score_set(config: Config, folder: Path, pairs: Path) -> Score:
             by_order[item.order] = found[0] if found else unread(item)
         judged.append((labeled, by_order))
     return score(judged, seed=config.seed)
+
+
+def unread(item: ExecutionInput) -> Chain:
+    """What stands for a judgment that was never made because the prompt did not fit: no verdict."""
+    from planner.records import Completion
+
+    empty = Completion(text="", finish_reason="stop", tokens=0)
+    return Chain(
+        pair_id=item.pair.id,
+        order=item.order,
+        plan_id="",
+        plan=None,
+        sample=0,
+        completion=empty,
+        execution="",
+        verdict="none",
+        p_a=None,
+    )

@@ -6,7 +6,6 @@ and named. Versions and the code's commit are recorded with each attempt.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import tomli_w
 
 from planner.errors import UserError
+from planner.models import model_digest
 from planner.store import append_text, write_text
 from prompts import text_digest
 from selftrain.config import Config, changed_field
@@ -53,18 +53,6 @@ def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> 
         write_text(path, json.dumps(stamp, indent=2))
     attempt = {"attempt": world.attempt, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "processes": world.size}
     append_text(folder / "attempts.jsonl", json.dumps({**attempt, "commit": _commit(), "versions": _versions()}))
-
-
-def model_digest(path: str) -> str:
-    """A hash of a local model's configuration and of its weight files' names, sizes and heads; the name itself for a hub id."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return path
-    found = hashlib.sha256((folder / "config.json").read_bytes())
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as weights:
-            found.update(f"{file.name}:{file.stat().st_size}:".encode() + weights.read(1 << 20))
-    return found.hexdigest()[:16]
 
 
 def _without_none(value: Any) -> Any:
