@@ -1,0 +1,209 @@
+"""Every score of judged pairs that is not one benchmark's own: strict scores with their intervals, and two judges compared.
+
+Strict means: both orders, an unread verdict never right, intervals by bootstrap over prompts (`rewards.score`). Shares are 0 to 1 here;
+reports print percentages.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from eval.judged import Judged, refused
+from planner.judge import merge
+from planner.records import Record
+from rewards.score import Interval, Score, interval, score
+
+Outlook = Literal["better", "worse", "can't tell"]
+_SIGNIFICANT = 0.05
+
+
+class Strict(Record):
+    """One judge on a set of pairs asked in both orders."""
+
+    score: Score
+    merged: float
+    """Pairs where both orders together (the larger mean P(A), or agreement) name the right response / pairs."""
+    merged_ci95: Interval
+    longer: float | None
+    """Verdicts for the longer response / verdicts that name one of two responses of different length; None where there are none."""
+    longer_gold: float | None
+    """Labels for the longer response, over pairs of different length: what an unbiased judge would come near."""
+    refused: float
+    """Judgments without a verdict that open like a refusal / judgments."""
+
+
+def strict(judged: Sequence[Judged], *, seed: int = 0) -> Strict:
+    """Score pairs asked in both orders.
+
+    Raises:
+        ValueError: no pairs, or one without both orders.
+    """
+    found = score(judged, seed=seed)
+    merged = [int(merge(list(one.chains.values()), "mean").verdict == one.labeled.better) for one in judged]
+    rows = [{"cluster": one.labeled.cluster, "merged": hit} for one, hit in zip(judged, merged, strict=True)]
+    chose, gold = _longer(judged)
+    return Strict(
+        score=found,
+        merged=sum(merged) / len(merged),
+        merged_ci95=interval(rows, "merged", per=1, seed=seed),
+        longer=chose,
+        longer_gold=gold,
+        refused=sum(refused(chain) for one in judged for chain in one.chains.values()) / (2 * len(judged)),
+    )
+
+
+def _longer(judged: Sequence[Judged]) -> tuple[float | None, float | None]:
+    """(share of verdicts, share of labels) for the response with more characters."""
+    chose, gold = [], []
+    for one in judged:
+        a, b = len(one.labeled.pair.response_a), len(one.labeled.pair.response_b)
+        if a == b:
+            continue
+        longer = "A" if a > b else "B"
+        chose += [one.said(order) == longer for order in one.chains if one.said(order) in ("A", "B")]
+        gold += [one.labeled.better == longer] if one.labeled.better != "tie" else []
+    return (sum(chose) / len(chose) if chose else None, sum(gold) / len(gold) if gold else None)
+
+
+def by_kind(judged: Sequence[Judged], *, seed: int = 0) -> dict[str, Strict]:
+    """The same of every category."""
+    kinds: dict[str, list[Judged]] = defaultdict(list)
+    for one in judged:
+        kinds[one.labeled.kind].append(one)
+    return {kind: strict(found, seed=seed) for kind, found in sorted(kinds.items())}
+
+
+# -- intervals of scores that are no plain rate ------------------------------------------------------------------------
+
+
+def bootstrap_interval(
+    judged: Sequence[Judged], statistic: Callable[[Sequence[Judged]], float | None], *, resamples: int = 400, seed: int = 0
+) -> Interval | None:
+    """95 % percentile interval of any score, resampling prompts. None where resamples mostly lack what it is made of."""
+    clusters: dict[str, list[Judged]] = defaultdict(list)
+    for one in judged:
+        clusters[one.labeled.cluster].append(one)
+    groups = list(clusters.values())
+    if len(groups) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(resamples):
+        drawn = [one for index in rng.integers(len(groups), size=len(groups)) for one in groups[index]]
+        value = statistic(drawn)
+        if value is not None:
+            values.append(value)
+    if len(values) < resamples / 2:
+        return None
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+# -- two judges --------------------------------------------------------------------------------------------------------
+
+
+class Comparison(Record):
+    """This judge against another on the same pairs, by pairs right in both orders."""
+
+    n: int
+    ours: float
+    theirs: float
+    difference: float
+    ci95: Interval
+    """Of the difference, by bootstrap over prompts."""
+    only_ours: int
+    """Prompts on which this judge gets more pairs right; the other's are `only_theirs`."""
+    only_theirs: int
+    p: float
+    """Exact McNemar: the two counts above against a fair coin."""
+    outlook: Outlook
+    """`better` and `worse` only where the test and the interval both say so."""
+    changed: float
+    """Verdicts that differ / judgments."""
+
+
+def compare(ours: Sequence[Judged], theirs: Sequence[Judged], *, seed: int = 0) -> Comparison:
+    """Compare two judges pair by pair.
+
+    Raises:
+        ValueError: they judged different pairs.
+    """
+    from scipy.stats import binomtest, bootstrap
+
+    other = {one.labeled.pair.id: one for one in theirs}
+    if {one.labeled.pair.id for one in ours} != other.keys():
+        raise ValueError("the two judges judged different pairs")
+    gains: dict[str, list[int]] = defaultdict(list)
+    changed = asked = 0
+    for one in ours:
+        rival = other[one.labeled.pair.id]
+        gains[one.labeled.cluster].append(one.both_right - rival.both_right)
+        changed += sum(one.said(order) != rival.said(order) for order in one.chains)
+        asked += len(one.chains)
+    gain = np.array([sum(found) for found in gains.values()])  # (clusters,)
+    size = np.array([len(found) for found in gains.values()])  # (clusters,)
+    wins, losses = int((gain > 0).sum()), int((gain < 0).sum())
+    p = float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+    difference = float(gain.sum() / size.sum())
+    ci95 = (difference, difference)
+    if np.ptp(gain / size) > 0:
+        spread = bootstrap(
+            (gain, size), lambda g, s, axis=-1: g.sum(axis=axis) / s.sum(axis=axis), paired=True, vectorized=True,
+            n_resamples=2000, method="percentile", rng=seed, batch=200,
+        ).confidence_interval  # fmt: skip
+        ci95 = (float(spread.low), float(spread.high))
+    outlook: Outlook = "can't tell"
+    if p < _SIGNIFICANT and ci95[0] > 0:
+        outlook = "better"
+    elif p < _SIGNIFICANT and ci95[1] < 0:
+        outlook = "worse"
+    return Comparison(
+        n=len(ours),
+        ours=sum(one.both_right for one in ours) / len(ours),
+        theirs=sum(other[one.labeled.pair.id].both_right for one in ours) / len(ours),
+        difference=difference,
+        ci95=ci95,
+        only_ours=wins,
+        only_theirs=losses,
+        p=p,
+        outlook=outlook,
+        changed=changed / asked,
+    )
+
+
+# -- classes -----------------------------------------------------------------------------------------------------------
+
+
+class ClassScores(Record):
+    """Three-class scores under one average."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def class_scores(
+    gold: Sequence[str], said: Sequence[str], classes: Sequence[str]
+) -> dict[Literal["macro", "weighted"], ClassScores]:
+    """Precision, recall and F1 under both averages; a class that is never said has precision 0."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    averages: tuple[Literal["macro", "weighted"], ...] = ("macro", "weighted")
+    found = {}
+    for average in averages:
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            gold, said, labels=list(classes), average=average, zero_division=0
+        )
+        found[average] = ClassScores(precision=float(precision), recall=float(recall), f1=float(f1))
+    return found
+
+
+def cohen_kappa(one: Sequence[int], other: Sequence[int]) -> float:
+    """Agreement of two annotators beyond chance; 1.0 where they agree on everything, also on a single class."""
+    from sklearn.metrics import cohen_kappa_score
+
+    return 1.0 if list(one) == list(other) else float(cohen_kappa_score(one, other))
