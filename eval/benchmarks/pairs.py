@@ -1,0 +1,63 @@
+"""Your own labelled pairs: any JSONL, scored in both orders.
+
+A row is {"instruction", "response_a", "response_b", "label"} with the label A, B or tie, or {"instruction", "chosen", "rejected"}.
+`kind` (for break-downs), `input` and `reference` are optional; other keys are passed over.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from eval.benchmarks.base import Benchmark, Row, files, fit, labeled, placed, plain_accuracy, values
+from planner.errors import UserError
+from planner.records import LabeledPair, Pair
+
+
+class LabelRow(Row):
+    instruction: str
+    response_a: str
+    response_b: str
+    label: Literal["A", "B", "tie"]
+    kind: str = "all"
+    input: str | None = None
+    reference: str | None = None
+
+
+class ChosenRow(Row):
+    instruction: str
+    chosen: str
+    rejected: str
+    kind: str = "all"
+
+
+def load(data: Path | None) -> list[LabeledPair]:
+    if data is None:
+        raise UserError("give --data a JSONL file of your pairs; a row is {instruction, response_a, response_b, label}")
+    found = [_pair(value, where) for path in files(data, "*.jsonl") for where, value in values(path)]
+    if not found:
+        raise UserError(
+            f"{data} is empty; a row is {{instruction, response_a, response_b, label}} or {{instruction, chosen, rejected}}"
+        )
+    return found
+
+
+def _pair(value: object, where: str) -> LabeledPair:
+    if isinstance(value, dict) and "chosen" in value:
+        row = fit(value, ChosenRow, where)
+        return placed(row.instruction, row.chosen, row.rejected, source="pairs", kind=row.kind)
+    one = fit(value, LabelRow, where)
+    texts = one.model_dump(include={"instruction", "response_a", "response_b", "input", "reference"})
+    return labeled(Pair(**texts), one.label, source="pairs", kind=one.kind)
+
+
+BENCHMARK = Benchmark(
+    name="pairs",
+    title="Labelled pairs",
+    load=load,
+    official=plain_accuracy,
+    protocol="accuracy over labelled pairs, both orders",
+    parts={},
+    totals=frozenset(),
+    headline="accuracy",
+)

@@ -1,0 +1,323 @@
+"""Judges that play a part get, on every benchmark and by every metric, the score that theory says."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval.benchmarks import BENCHMARKS, named
+from eval.benchmarks.followbench import PromptRow, build, rule_for
+from eval.benchmarks.rewardbench2 import Margins, ties_score
+from eval.benchmarks.rmbench import level
+from eval.judged import Judged, chain_of
+from eval.metrics import strict
+from planner.engines.scripted import ScriptedEngine
+from planner.errors import UserError
+from planner.styles.mtbench import MtBenchStyle
+from tests import eval_samples
+from tests.eval_samples import always_a, always_b, always_longer, coin, echo, judged_by, knows, load, longer_share, never
+
+Play = Callable[..., tuple[Judged, ...]]
+ALL = sorted(BENCHMARKS)
+N = 12
+PLAIN = ("mtbench", "evalbiasbench", "hhh", "pairs")
+
+
+def test_every_benchmark_has_a_sample() -> None:
+    assert sorted(eval_samples.SAMPLES) == ALL
+
+
+@pytest.fixture(scope="module")
+def play(tmp_path_factory: pytest.TempPathFactory) -> Play:
+    """What a judge says of a benchmark's sample; each played once."""
+
+    @cache
+    def played(name: str, script: Any, n: int = N) -> tuple[Judged, ...]:
+        folder = tmp_path_factory.mktemp(name)
+        return tuple(judged_by(script, load(name, folder / "data", n), folder / "run"))
+
+    return played
+
+
+def official(judged: Sequence[Judged]) -> dict[str, float]:
+    """Scores with the totals that a part may not print, so that they can be checked here."""
+    return named(judged[0].labeled.source).official(judged, 0)
+
+
+# name of a score -> what a judge that names nothing gets, and one that always names the first
+THEORY: dict[str, tuple[dict[str, float], dict[str, float]]] = {
+    # +1 and -1 cancel; 0 and 0 are not above 0
+    "judgebench": ({"overall": 0, "math": 0}, {"overall": 0, "math": 0}),
+    # nothing read is a tie, of which a third of the labels are; the same slot in both orders is a tie too
+    "pandalm": (
+        {"accuracy": 100 / 3, "none": 100, "strict accuracy": 0},
+        {"accuracy": 100 / 3, "none": 0, "swapped accuracy": 100 / 3},
+    ),
+    "llmbar": ({"accuracy": 0, "agreement": 100}, {"accuracy": 50, "agreement": 0}),
+    "autoj": ({"agreement": 0, "consistency": 0}, {"agreement": 0, "consistency": 0}),
+    "rmbench": ({"overall": 0, "consistent overall": 0, "chat hard": 0}, {"consistent overall": 0}),
+    "rewardbench": ({"overall": 50, "chat": 50, "micro": 50}, {}),
+    # one against three, each drawn: a quarter, as a failure of theirs; Ties has no half points
+    "rewardbench2": ({"Focus": 25, "Ties": 0}, {"Focus": 25, "Ties": 0}),
+    "followbench": ({"overall": 0, "level 1": 0}, {"overall": 0, "level 5": 0}),
+    **{name: ({"accuracy": 0}, {"accuracy": 50}) for name in PLAIN},
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_judge_that_never_names_a_verdict(name: str, play: Play) -> None:
+    judged = play(name, never)
+    scores = official(judged)
+    for score, expected in THEORY[name][0].items():
+        assert scores[score] == pytest.approx(expected), score
+    found = strict(judged)
+    assert (found.score.accuracy, found.score.position_consistent, found.score.flip, found.merged) == (0, 0, 0, 0)
+    assert (found.score.no_verdict, found.refused, found.longer) == (1, 1, None)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_judge_that_repeats_a_response_is_not_taken_for_what_the_response_says(name: str, play: Play) -> None:
+    judged = play(name, echo)
+    assert all("[[A]]" in one.labeled.pair.response_a for one in judged), "the responses ask for it"
+    assert all("((A))" in chain.completion.text for one in judged for chain in one.chains.values()), "and the judge repeats it"
+    assert strict(judged).score.no_verdict == 1
+    assert official(judged) == official(play(name, never))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_judge_that_always_names_the_first(name: str, play: Play) -> None:
+    judged = play(name, always_a)
+    scores = official(judged)
+    for score, expected in THEORY[name][1].items():
+        assert scores[score] == pytest.approx(expected), score
+    found = strict(judged)
+    assert (found.score.position_consistent, found.score.flip, found.score.first_position) == (0, 1, 1)
+    ties = sum(one.labeled.better == "tie" for one in judged)
+    assert found.score.accuracy == pytest.approx(0.5 * (1 - ties / found.score.n))
+
+
+@pytest.mark.parametrize("name", ["rewardbench", "rmbench"])
+def test_what_is_asked_in_one_drawn_order_favours_no_side(name: str, play: Play) -> None:
+    """Of always A and always B, exactly one is right in the order that was drawn."""
+    one, other = official(play(name, always_a)), official(play(name, always_b))
+    drawn = [score for score in one if not score.startswith("consistent")]
+    assert len(drawn) > 3
+    for score in drawn:
+        assert one[score] + other[score] == pytest.approx(100), score
+    assert 10 < one["overall"] < 90, "the draw must not always fall on one order"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_judge_that_is_always_right_gets_all(name: str, play: Play) -> None:
+    scores = official(play(name, knows))
+    if name in ("pandalm", "autoj"):  # it never says tie, which a third of the labels are
+        assert scores["accuracy" if name == "pandalm" else "agreement"] == pytest.approx(200 / 3)
+    else:
+        # Of two right answers in Ties it names the first in each order, so neither wins, as it should be.
+        assert all(value == pytest.approx(100) for value in scores.values())
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"pandalm", "autoj", "rewardbench2", "rmbench"}))
+def test_a_judge_that_names_the_longer(name: str, play: Play) -> None:
+    judged = play(name, always_longer)
+    share = longer_share(len(judged))
+    found = strict(judged)
+    assert found.longer == 1
+    assert found.score.flip == 0
+    assert found.score.accuracy == found.score.position_consistent == found.longer_gold == pytest.approx(share)
+    assert official(judged)[named(name).headline] == pytest.approx(100 * share)
+
+
+def test_length_on_the_style_matrix(play: Play) -> None:
+    """The longer style wins: all of easy, none of hard, and on the diagonal what the texts themselves decide."""
+    scores = official(play("rmbench", always_longer))
+    assert (scores["chat easy"], scores["chat hard"]) == (100, 0)
+    assert scores["chat normal"] == pytest.approx(100 * longer_share(N))
+    assert scores["chat"] == pytest.approx((100 + scores["chat normal"]) / 3)
+
+
+def test_length_against_three(play: Play) -> None:
+    """All of the rejected are shorter, or all are longer."""
+    assert official(play("rewardbench2", always_longer))["Focus"] == pytest.approx(100 * longer_share(N))
+
+
+@pytest.mark.parametrize(("name", "score"), [("autoj", "agreement"), ("pandalm", "accuracy")])
+def test_length_where_ties_are_labels(name: str, score: str, play: Play) -> None:
+    judged = play(name, always_longer)
+    pairs = [one.labeled for one in judged]
+    hits = sum((len(one.pair.response_a) > len(one.pair.response_b)) == (one.better == "A") for one in pairs if one.better != "tie")
+    assert official(judged)[score] == pytest.approx(100 * hits / len(pairs))
+    assert strict(judged).longer == 1
+
+
+# A coin in each order. What it gets in the mean, as a share; the binomial spread decides how near it must come.
+COIN = {
+    "judgebench": ("overall", 0.25), "pandalm": ("accuracy", 1 / 3), "llmbar": ("accuracy", 0.5), "autoj": ("agreement", 1 / 6),
+    "rmbench": ("consistent overall", 0.25), "rewardbench": ("overall", 0.5), "followbench": ("overall", 0.25),
+    # each of three is won 1/4, drawn 1/2, lost 1/4
+    "rewardbench2": ("Focus", 1 / 64 + 3 * (1 / 32) / 2 + 3 * (1 / 16) / 3 + (1 / 8) / 4),
+    **dict.fromkeys(PLAIN, ("accuracy", 0.5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_coin(name: str, play: Play) -> None:
+    score, expected = COIN[name]
+    n = 120
+    found = official(play(name, coin, 20 if name == "rmbench" else n))[score] / 100
+    assert abs(found - expected) < 4 * (expected * (1 - expected) / n) ** 0.5
+
+
+# -- what is at hand, and what may be said of it -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"pairs", "followbench"}))
+def test_a_part_prints_no_total(name: str, play: Play) -> None:
+    judged = play(name, knows)
+    assert named(name).missing([one.labeled for one in judged])
+    assert not named(name).totals & named(name).scores(judged).keys()
+
+
+def test_sizes_of_the_whole() -> None:
+    sizes = {name: sum(named(name).parts.values()) for name in ALL}
+    assert sizes["rewardbench"] == 2985
+    assert sizes["rewardbench2"] == 1865
+    assert sizes["judgebench"] == 350 + 270
+    assert sizes["rmbench"] == 1327
+    assert sizes["llmbar"] == 419
+    assert sizes["hhh"] == 221
+
+
+def test_no_hub_id_means_a_line_that_says_where_to_get_it() -> None:
+    for name in ("pandalm", "llmbar", "autoj", "evalbiasbench", "mtbench", "pairs", "followbench"):
+        with pytest.raises(UserError, match="--data"):
+            named(name).load(None)
+
+
+@pytest.mark.parametrize("name", ["rewardbench", "rewardbench2", "judgebench", "rmbench", "hhh"])
+def test_a_hub_that_cannot_be_reached_is_one_line(name: str) -> None:
+    """The test run is offline (`HF_HUB_OFFLINE`)."""
+    with pytest.raises(UserError, match="cannot be loaded from the hub"):
+        named(name).load(None)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_bad_files_are_named(name: str, tmp_path: Path) -> None:
+    for text in ("", "[]", "{}", '{"a": 1}\n', "[1]", "not json"):
+        (tmp_path / "file.jsonl").write_text(text)
+        with pytest.raises(UserError, match=r"file\.jsonl"):
+            named(name).load(tmp_path / "file.jsonl")
+    with pytest.raises(UserError, match="no file or folder"):
+        named(name).load(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no"):
+        named(name).load(tmp_path / "empty")
+
+
+def test_style_levels(tmp_path: Path) -> None:
+    counted = [level(one) for one in load("rmbench", tmp_path, 1)]
+    assert {name: counted.count(name) for name in counted} == {"easy": 3, "normal": 3, "hard": 3}
+    plainer = next(
+        one for one in load("rmbench", tmp_path, 1) if (one.notes["chosen"], one.notes["rejected"]) == ("concise", "markdown")
+    )
+    assert level(plainer) == "hard"
+
+
+def test_rewardbench_looks_for_a_before_b(play: Play) -> None:
+    def changes_its_mind(request: Any, draw: int) -> str:
+        return "[[A]] at first, but no: [[B]]"
+
+    judged = play("rewardbench", changes_its_mind)
+    assert official(judged) == official(play("rewardbench", always_a))
+    assert strict(judged).score.first_position == 0, "our own reading takes the last"
+
+
+def test_ties_formula() -> None:
+    """Two numbers: one perfect, one whose right answers differ more than they lead."""
+    prompts = {
+        "Ties ref:1": Margins(1.0, 0.0), "Ties tied:1": Margins(0.5, 0.25),
+        "Ties ref:2": Margins(-0.5, 0.0), "Ties tied:2": Margins(0.5, 1.0),
+    }  # fmt: skip
+    ratio = (math.tanh(0.5 / 0.25 - 1) + math.tanh(-0.5 / 1.0 - 1)) / 2
+    assert ties_score(prompts) == pytest.approx(0.3 * 1 + 0.3 * 0.5 + 0.2 * 0.5 + 0.2 * 0.5 + 0.01 * ratio)
+
+
+def test_a_right_and_a_missing_verdict_make_a_right_judgebench_pair(tmp_path: Path) -> None:
+    (pair, *_) = load("judgebench", tmp_path)
+    half = Judged(pair, {"ab": chain_of(pair, "ab", pair.better), "ba": chain_of(pair, "ba", "none")})
+    assert named("judgebench").official([half], 0)["overall"] == 100
+    assert not half.both_right
+
+
+# -- the reconstruction ------------------------------------------------------------------------------------------------
+
+
+def prompt(source: str, target: str, category: str = "content", instruction: str = "Do it.") -> PromptRow:
+    return PromptRow(example_id=1, category=category, source=source, level=1, instruction=instruction, target=target)
+
+
+@pytest.mark.parametrize(
+    ("row", "met", "missed"),
+    [
+        (prompt("text_editing", "apples love eating I"), '"apples love eating I"', "Apples love eating I"),
+        (prompt("CONLL2003", "['Bonn', 'BRUSSELS']"), "Bonn.", "Bonn, BRUSSELS"),
+        (prompt("WIKIEVENTS", "a died\nb died", instruction="extract 2 events"), "b died\na died", "a died\na died"),
+        (prompt("BBH_logical", "(B)"), "Not (A). The answer is (B).", "(B) or (C)"),
+        (prompt("BBH_time", "12/29/1937"), "It is 12/29/1937.", "29/12/1937"),
+        (prompt("gsm_8k", "$14"), "She earns $10 + $4 = $14", "$14 + $1 = $15"),
+        (prompt("self_made_space", "14th floor, Apartment 3"), "The 14th floor, in apartment 3", "14th floor"),
+        (prompt("aeslc", "{instruction}\n{{'AI assistant': '{answer}'}}", "example"), "{'AI assistant': 'Legal'}", "Legal"),
+        (prompt("ag_news", "{instruction}\nBOT: {answer}", "example"), "BOT: Sports", "BOT:"),
+    ],
+)
+def test_constraints_are_checked_by_rules(row: PromptRow, met: str, missed: str) -> None:
+    rule = rule_for(row)
+    assert rule is not None
+    assert rule(row, met)
+    assert not rule(row, missed)
+
+
+def test_what_no_rule_can_check_is_left_out() -> None:
+    assert rule_for(prompt("quora", "", "style")) is None
+    assert rule_for(prompt("limit", "{instruction}\n{answer}", "example")) is None
+    assert rule_for(prompt("E2E", "name[x]").model_copy(update={"level": 0})) is None
+
+
+def test_pairs_are_built_where_a_model_both_meets_and_misses() -> None:
+    rows = [prompt("gsm_8k", "$14"), prompt("gsm_8k", "$99").model_copy(update={"example_id": 2})]
+    engine = ScriptedEngine(lambda request, draw: f"It is ${14 + draw % 2}")
+    (pair,) = build(engine, rows, responses=4, max_tokens=20, seed=0)
+    assert (pair.chosen, pair.rejected, pair.level) == ("It is $14", "It is $15", 1)
+
+
+def test_the_real_prompts_have_rules(data_folder: Path) -> None:
+    from eval.benchmarks.base import files, read
+
+    rows = [row for path in files(data_folder / "followbench", "*_constraints.json") for row in read(path, PromptRow)]
+    checkable = [row for row in rows if rule_for(row)]
+    assert len(rows) == 944
+    assert {row.level for row in checkable} == {1, 2, 3, 4, 5}
+    for row in checkable:  # a target meets its own rule
+        rule = rule_for(row)
+        assert rule is not None
+        if row.category == "example" or row.source == "WIKIEVENTS":
+            continue
+        response = (
+            json.loads(row.target.replace("'", '"'))[0] if row.source == "CONLL2003" and '"' not in row.target else row.target
+        )
+        assert rule(row, response), (row.source, row.target)
+
+
+@pytest.mark.parametrize(("name", "folder", "n"), [("judgebench", "judgebench", 350), ("pandalm", "pandalm", 999), ("llmbar", "llmbar", 234),
+                                                   ("rmbench", "rmbench", 9 * 413)])  # fmt: skip
+def test_real_files_load(name: str, folder: str, n: int, data_folder: Path) -> None:
+    found = named(name).load(data_folder / folder)
+    assert len(found) == n
+    assert len({one.kind for one in found}) > 1
+    assert MtBenchStyle().judge_prompt(found[0].pair).messages
