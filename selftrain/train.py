@@ -20,6 +20,7 @@ from planner.records import Record
 from planner.store import append_text, write_text
 from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.config import Config, DpoConfig, Method
+from selftrain.cpu_head import score_answers_only
 
 RESUME_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin")
 
@@ -174,6 +175,8 @@ def train(config: Config, job: TrainJob) -> None:
             callbacks=[Ledger()],
         )
     trainer.remove_callback(PrinterCallback)  # what it would print is in log.jsonl
+    if not cuda:
+        score_answers_only(trainer.model)
     trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     if main:
         write_text(out / "stats.json", stats.model_dump_json())

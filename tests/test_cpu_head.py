@@ -1,0 +1,75 @@
+"""selftrain/cpu_head.py against TRL's own head: the same numbers and gradients, from the answer's tokens alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from selftrain.cpu_head import score_answers_only
+
+pytestmark = pytest.mark.slow  # TRL takes seconds to import
+
+
+def tiny(**changes: Any) -> Any:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(vocab_size=97, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+                    num_key_value_heads=2, tie_word_embeddings=True, **changes)
+    )  # fmt: skip
+
+
+def test_numbers_and_gradients_are_those_of_trl() -> None:
+    import torch
+    from trl.trainer.utils import add_fused_lm_head
+
+    names = ("log_probs", "entropy", "mean_logits", "is_top1")
+    torch.manual_seed(1)
+    ids = torch.randint(0, 97, (3, 11))
+    labels = ids.clone()
+    labels[:, :6] = -100
+    labels[1, 9:] = -100  # padding
+    found = []
+    for ours in (False, True):
+        model = tiny()
+        add_fused_lm_head(model, outputs=names)
+        if ours:
+            score_answers_only(model)
+        out = model(input_ids=ids, labels=labels, fused_lm_head=True)
+        (-out.log_probs.sum()).backward()
+        found.append((out, {name: weight.grad for name, weight in model.named_parameters()}))
+    (theirs, their_grads), (mine, my_grads) = found
+    for name in (*names, "label_mask"):
+        torch.testing.assert_close(getattr(mine, name), getattr(theirs, name), rtol=1e-5, atol=1e-5)
+    for name, grad in their_grads.items():
+        torch.testing.assert_close(my_grads[name], grad, rtol=1e-4, atol=1e-5)
+
+
+def test_the_prompt_does_not_go_through_the_head() -> None:
+    import torch
+    from trl.trainer.utils import add_fused_lm_head
+
+    model = tiny()
+    add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
+    score_answers_only(model)
+    shapes = []
+    model.get_output_embeddings().register_forward_hook(lambda _module, given, _result: shapes.append(tuple(given[0].shape)))
+    labels = torch.full((2, 50), -100)
+    labels[:, -4:] = 5
+    model(input_ids=torch.full((2, 50), 5), labels=labels, fused_lm_head=True)
+    assert shapes == [(8, 32)]
+    assert model(input_ids=torch.full((2, 50), 5)).logits.shape == (2, 50, 97), "generation is left alone"
+
+
+def test_a_model_that_caps_its_logits_keeps_the_head_that_knows_how() -> None:
+    from trl.trainer.utils import add_fused_lm_head
+
+    model = tiny()
+    model.config.final_logit_softcapping = 30.0
+    add_fused_lm_head(model)
+    before = model.forward
+    score_answers_only(model)
+    assert model.forward == before
