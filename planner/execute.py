@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
 from planner.engines.base import Choice, Engine, EngineError, Request, Sampling
-from planner.records import ORDERS, Chain, Order, Pair, Plan, Record, digest
-from planner.styles.base import Prompt, Style, make_chain
+from planner.records import ORDERS, Chain, Completion, Order, Pair, Plan, Record, digest
+from planner.styles.base import ChainParts, Prompt, Style, make_chain
 from planner.styles.evalplanner import EvalPlannerStyle
 from planner.verdict import names_something, p_a_from_logps, trim_to_sentence
 from prompts import CHAIN_TAGS
@@ -104,6 +105,18 @@ def execute(
         yield key, chains
 
 
+def unwritten(inputs: Iterable[ExecutionInput], n: int) -> Iterator[tuple[str, list[Chain]]]:
+    """`n` chains for each input without a word of execution, for a seed of which only verdicts are drawn."""
+    silent = ChainParts(plan=None, execution="", verdict="none", closed=True)
+    nothing = Completion(text="", finish_reason="stop", tokens=0)
+    for item in inputs:
+        chains = [
+            make_chain(silent, pair=item.pair, order=item.order, plan=item.plan, sample=sample, completion=nothing)
+            for sample in range(n)
+        ]
+        yield item.key, chains
+
+
 def needs_forcing(chain: Chain) -> bool:
     """Whether a chain named no verdict. One that named something unreadable or contradicts itself is left as it is."""
     return chain.verdict == "none" and not names_something(chain.completion.text)
@@ -115,25 +128,36 @@ def ask_forced(engine: Engine, style: Style, inputs: Iterable[tuple[ExecutionInp
     Raises:
         EngineError: a family whose verdict is no letter.
     """
-    held: dict[str, tuple[str, str]] = {}
+    held: dict[str, tuple[list[str], str]] = {}
 
     def requests() -> Iterator[Choice]:
-        for item, chain in inputs:
-            execution = chain.execution
-            for tag in CHAIN_TAGS:
-                execution = execution.replace(tag, "")
-            # A text that came to its own end is whole as it is; only one that ran out has a torn tail.
-            execution = trim_to_sentence(execution) if chain.cut_off else execution.strip()
-            prefill = style.forcing_text(chain.plan if item.by_judge else None, execution)
-            if prefill is None:
-                raise EngineError("this style's verdict is no letter A or B, so none can be forced: leave force off")
-            held[chain.id] = (chain.id, execution)
-            if engine.fits(item.prompt.messages, prefill, 1):
-                yield Choice(chain.id, item.prompt.messages, prefill)
+        for _, group in groupby(inputs, key=lambda one: one[0].key):
+            alike: dict[tuple[str | None, str], list[Chain]] = {}  # chains of one input with one text are asked about once
+            together = list(group)
+            item = together[0][0]
+            for _, chain in together:
+                alike.setdefault((chain.plan, _execution_to_force(chain)), []).append(chain)
+            for (plan, execution), chains in alike.items():
+                prefill = style.forcing_text(plan if item.by_judge else None, execution)
+                if prefill is None:
+                    raise EngineError("this style's verdict is no letter A or B, so none can be forced: leave force off")
+                key = chains[0].id
+                held[key] = ([chain.id for chain in chains], execution)
+                if engine.fits(item.prompt.messages, prefill, 1):
+                    yield Choice(key, item.prompt.messages, prefill)
 
     for key, logp_a, logp_b in engine.choose(requests()):
-        chain_id, execution = held.pop(key)
-        yield ForcedVerdict(chain_id=chain_id, execution=execution, logp_a=min(logp_a, 0.0), logp_b=min(logp_b, 0.0))
+        chain_ids, execution = held.pop(key)
+        for chain_id in chain_ids:
+            yield ForcedVerdict(chain_id=chain_id, execution=execution, logp_a=min(logp_a, 0.0), logp_b=min(logp_b, 0.0))
+
+
+def _execution_to_force(chain: Chain) -> str:
+    """A chain's execution without tags, and without its torn tail where it ran out."""
+    execution = chain.execution
+    for tag in CHAIN_TAGS:
+        execution = execution.replace(tag, "")
+    return trim_to_sentence(execution) if chain.cut_off else execution.strip()
 
 
 def position_bias(forced: Iterable[ForcedVerdict]) -> float:

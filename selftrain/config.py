@@ -17,7 +17,7 @@ from pydantic import Field, PositiveInt, ValidationError, model_validator
 from planner.errors import UserError
 from planner.models import EMBEDDED
 from planner.records import Record
-from planner.styles.evalplanner import EvalPlannerStyle, PlanKind
+from planner.styles.evalplanner import EvalPlannerStyle, ExecutionForm, PlanKind
 from prompts import PromptSet
 
 Method = Literal["sft", "dpo"]
@@ -111,6 +111,8 @@ class TrainConfig(Record):
     save_every: PositiveInt = 100
     """Optimiser steps between candidates for selection."""
     gradient_checkpointing: bool = True
+    shuffle: bool = True
+    """False: rows in the pairs' order, where a pair's two orders, and `builtin` twins, are neighbours and meet in one batch."""
 
 
 class SftConfig(TrainConfig):
@@ -179,6 +181,8 @@ class Config(Record):
     """Training processes; the launched size must be this one."""
     prompts: PromptSet = "paper"
     plan_kind: PlanKind = "unconstrained"
+    execution_form: ExecutionForm = "free"
+    """How the seed executes its plans; `findings` is for small-model recipes."""
     judge_tokens: PositiveInt = 2048
     """Of a whole chain at test time (paper: 2048)."""
     pairs: PairsConfig = PairsConfig()
@@ -196,6 +200,10 @@ class Config(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
+        if self.execution_form == "findings" and not (self.sampling.force_verdict and self.rows.train_forced):
+            raise ValueError(
+                'execution_form = "findings" needs sampling.force_verdict and rows.train_forced: its verdicts are all forced'
+            )
         if not self.iterations:
             raise ValueError("iterations is empty: there is nothing to train")
         if "sft" not in self.iterations[0].train and self.model == EMBEDDED:
@@ -213,7 +221,7 @@ class Config(Record):
 
     @property
     def style(self) -> EvalPlannerStyle:
-        return EvalPlannerStyle(prompt_set=self.prompts, plan_kind=self.plan_kind)
+        return EvalPlannerStyle(prompt_set=self.prompts, plan_kind=self.plan_kind, execution_form=self.execution_form)
 
     @property
     def run_folder(self) -> Path:

@@ -53,6 +53,8 @@ def judge_chains(config: Config, chains: Chains) -> Counter[str]:
                 if read:
                     # A function of seed and identity, so that a resumed run draws the same.
                     chain = forced_chain(chain, read[0], bias=bias, draw=uniform("forced", str(config.seed), chain.id))
+                    if chains.first and config.execution_form == "findings":
+                        chain = chain.model_copy(update={"execution": config.style.finding(chain.verdict)})
                 one = judged(chain, labeled)
                 counts.update({one.outcome: 1, "forced": chain.forced, "disagrees": chain.disagrees})
                 yield one

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, product
 from typing import NamedTuple, TypeVar
 
-from planner.records import Chain, JudgedChain, Message, Order, Pair, Record, digest, flip
+from planner.records import Chain, JudgedChain, Label, Message, Order, Pair, Record, digest, flip
 from planner.styles.evalplanner import EvalPlannerStyle
 from planner.verdict import names_something
 from prompts import CHAIN_TAGS, break_tokens
@@ -67,7 +67,8 @@ def why_not(judged: JudgedChain, style: EvalPlannerStyle, rows: RowsConfig) -> s
 
 def _bad_text(chain: Chain, style: EvalPlannerStyle) -> str | None:
     """Why a chain's text may stand on neither side of a row, whatever its verdict."""
-    if not chain.execution or not chain.completion.text.strip():  # a prefill alone is no execution
+    found = style.execution_form == "findings" and chain.forced
+    if not chain.execution or not (found or chain.completion.text.strip()):  # a prefill alone is no execution
         return "empty_execution"
     if style.plans and not chain.plan:
         return "no_plan"
@@ -132,11 +133,16 @@ def _contrasts(
                 not_left_out.add(b.chain.id)
     if not_left_out:
         counts["no_verdict"] -= len(not_left_out)
-    # The text of a forced chain was written before its verdict was drawn, so only the verdict may differ.
+    # The text of a forced chain was written before its verdict was drawn, so only the verdict may differ, and what it found.
     for one in usable:
         if one.chain.forced:
-            right_verdict = one.chain.model_copy(update={"verdict": one.gold})
-            yield right_verdict, one.chain.model_copy(update={"verdict": flip(one.gold)}), one.gold
+            yield _said(one.chain, one.gold, style), _said(one.chain, flip(one.gold), style), one.gold
+
+
+def _said(chain: Chain, verdict: Label, style: EvalPlannerStyle) -> Chain:
+    """A forced chain with another verdict; an execution that is a finding is that verdict's."""
+    found = {"execution": style.finding(verdict)} if chain.execution in map(style.finding, ("A", "B")) else {}
+    return chain.model_copy(update={"verdict": verdict, **found})
 
 
 def balanced(drawn: Callable[[], Iterable[Drawn]], *, max_unparsed_share: float, counts: Counter[str]) -> Iterator[SftRow | DpoRow]:

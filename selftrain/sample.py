@@ -129,7 +129,10 @@ class Sampler:
         with Shard[Chain](folder, self._rank) as shard:
             total = sum(1 for _ in owed())
             fitting = self._fitting(engine, owed(), limit, shard)
-            made = execute.execute(engine, self.style, fitting, n=n, max_tokens=limit, sampling=self.sampling)
+            if self.first and self.style.execution_form == "findings":
+                made = execute.unwritten(fitting, n)
+            else:
+                made = execute.execute(engine, self.style, fitting, n=n, max_tokens=limit, sampling=self.sampling)
             for key, chains in progress(made, engine, "executions", total):
                 shard.append(key, chains)
 

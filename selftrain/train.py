@@ -117,6 +117,7 @@ def train(config: Config, job: TrainJob) -> None:
         "run_name": f"{config.name}/{out.parent.name}",
         "seed": config.seed,
         "dataloader_pin_memory": cuda,
+        "train_sampling_strategy": "random" if settings.shuffle else "sequential",
         "disable_tqdm": True,  # the ledger below shows the same bar as every other stage
     }
 

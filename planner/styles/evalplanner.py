@@ -27,6 +27,7 @@ from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, ONE_LINE, PLA
 
 PlanKind = Literal["unconstrained", "criteria", "questions", "none"]
 _PLAN_PROMPT: dict[PlanKind, PromptName] = {"unconstrained": "plan", "criteria": "plan-criteria", "questions": "plan-questions"}
+ExecutionForm = Literal["free", "findings"]
 _CLOSED = re.compile(rf"{re.escape(EXECUTION_END)}|{re.escape(FINAL_VERDICT)}")
 
 
@@ -36,6 +37,9 @@ class EvalPlannerStyle(Record):
     family: Literal["evalplanner"] = "evalplanner"
     prompt_set: PromptSet = "paper"
     plan_kind: PlanKind = "unconstrained"
+    execution_form: ExecutionForm = "free"
+    """How the seed executes a plan. `findings`, for seeds too small to reason in words: only its verdict is drawn, and the
+    execution says what that verdict finds of each answer. A trained judge always writes freely."""
 
     @property
     def plans(self) -> bool:
@@ -73,6 +77,12 @@ class EvalPlannerStyle(Record):
     def _opening(self, plan: str | None) -> str:
         planned = f"{PLAN_START}\n{plan}\n{PLAN_END}\n" if plan is not None else ""
         return f"{planned}{EXECUTION_START}\n"
+
+    def finding(self, verdict: Verdict) -> str:
+        """The execution of form `findings` that says no more and no less than a verdict A or B."""
+        better, worse = ("A", "B") if verdict == "A" else ("B", "A")
+        said = {better: "passes", worse: "fails"}
+        return f"Answer A {said['A']}. Answer B {said['B']}."
 
     def chain_text(self, plan: str | None, execution: str, verdict: Label) -> str:
         """The training target: a chain in the structured form (recipe §1.5)."""
