@@ -9,9 +9,9 @@ from pathlib import Path
 from planner.models import special_tokens
 from planner.records import ORDERS, LabeledPair
 from planner.store import read_jsonl, write_jsonl
-from selftrain.kept import Checkpoint, keep, last
 from selftrain.config import Method
 from selftrain.judged import Chains
+from selftrain.kept import Checkpoint, keep, last
 from selftrain.rows import SftRow, broken, verdict_only_rows
 from selftrain.train import row_lengths
 from selftrain.training import make_rows, train_on

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from planner.errors import UserError
 from planner.models import resolve_model
 from selftrain import controls, kept
-from selftrain.kept import Checkpoint, comes_from, take_over
 from selftrain.config import Config, Method
 from selftrain.judged import Chains, judge_chains
+from selftrain.kept import Checkpoint, comes_from, take_over
 from selftrain.launch import World, seconds_spent
 from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob
