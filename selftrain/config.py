@@ -138,6 +138,8 @@ class Iteration(Record):
     train: tuple[Method, ...] = ("dpo",)
     resample_before_dpo: bool = False
     """Draw DPO's chains anew from the SFT model. The paper uses the seed's chains for both; small models need it."""
+    dpo_pairs: Count = 0
+    """So many fresh pairs for DPO where it resamples, apart from SFT's, which the SFT model knows by heart; 0: SFT's, as the paper."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Iteration:
@@ -145,6 +147,8 @@ class Iteration(Record):
             raise ValueError('train is ["sft"], ["dpo"] or ["sft", "dpo"]')
         if self.resample_before_dpo and self.train != ("sft", "dpo"):
             raise ValueError('resample_before_dpo needs train = ["sft", "dpo"]; otherwise chains are fresh anyway')
+        if self.dpo_pairs and not self.resample_before_dpo:
+            raise ValueError("dpo_pairs needs resample_before_dpo: without it DPO trains on the chains of SFT's pairs")
         return self
 
 

@@ -171,7 +171,7 @@ class World:
                     f"CUDA_VISIBLE_DEVICES={visible} names {len(names)} devices for the {self.local_size} processes of a node"
                 )
             env["CUDA_VISIBLE_DEVICES"] = ",".join(names[i] for i in own)
-            cores = max(1, (os.cpu_count() or 1) // self.local_size * self._devices_per_engine)
+            cores = max(1, len(os.sched_getaffinity(0)) // self.local_size * self._devices_per_engine)
             env["OMP_NUM_THREADS"] = str(cores)
             # Several CPU engines on one machine would otherwise all bind to the same cores.
             first = self.local_rank // self._devices_per_engine * cores
@@ -181,7 +181,7 @@ class World:
     def training_environment(self, stage: str) -> dict[str, str]:
         """The launcher's, with a new meeting point: the agent's own store refuses a second life."""
         # Launchers set one thread a process, which a CPU run would crawl with.
-        env = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.local_size))}
+        env = {**os.environ, "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // self.local_size))}
         if self.size > 1:
             env["MASTER_PORT"] = str(self._agree_on_port(stage))
             env["TORCHELASTIC_USE_AGENT_STORE"] = "False"

@@ -36,7 +36,7 @@ class IterationRun(NamedTuple):
     number: int
     train: tuple[Method, ...]
     resample_before_dpo: bool
-    pairs: Path
+    pairs: dict[Method, Path]
 
     def stage(self, method: Method) -> str:
         return f"iter-{self.number}/{method}"
@@ -59,7 +59,15 @@ class Run:
             check_stamp(config, self.folder, self.seed.path, world)
         world.all_done(self.folder / "stamp.json")  # nobody starts on a recipe that rank 0 refuses
         self.iterations = [
-            IterationRun(k, one.train, one.resample_before_dpo, self.folder / "pairs" / f"train-{k}.jsonl")
+            IterationRun(
+                k,
+                one.train,
+                one.resample_before_dpo,
+                {
+                    "sft": self.folder / "pairs" / f"train-{k}.jsonl",
+                    "dpo": self.folder / "pairs" / f"train-{k}{'-dpo' if one.dpo_pairs else ''}.jsonl",
+                },
+            )
             for k, one in enumerate(config.iterations, 1)
         ]
         self.checkpoints = [self.seed]
@@ -82,7 +90,7 @@ class Run:
         stage = iteration.stage(method)
         folder = self.folder / stage
         self._check_origin(folder, judge)
-        chains = Chains(folder, iteration.pairs, judge.name, first=judge.method is None)
+        chains = Chains(folder, iteration.pairs[method], judge.name, first=judge.method is None)
         done = folder / ".sampled"
         if not done.exists():
             model = self._name_for_engine(judge)
@@ -135,7 +143,9 @@ class Run:
                 assert self._first_chains is not None
                 made = controls.shuffled_labels(self.shop, self.seed, self.iterations[0].train[0], self._first_chains)
             else:
-                made = controls.verdict_only(self.shop, self.seed, [one.pairs for one in self.iterations])
+                made = controls.verdict_only(
+                    self.shop, self.seed, list(dict.fromkeys(file for one in self.iterations for file in one.pairs.values()))
+                )
             self.control_checkpoints.append(made)
 
     def evaluate(self) -> None:

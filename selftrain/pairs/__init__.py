@@ -22,10 +22,13 @@ Stream = Callable[[], Iterator[LabeledPair]]
 
 
 def split_sizes(config: Config) -> dict[str, int]:
-    """Pairs in each split: held-out sets, `validation`, and `train-<k>` for each iteration."""
+    """Pairs in each split: held-out sets, `validation`, and `train-<k>` for each iteration, with `train-<k>-dpo` where DPO has its own."""
     sizes: dict[str, int] = {str(split): n for split, n in config.pairs.held_out.items()}
     sizes["validation"] = config.pairs.validation
-    sizes |= {f"train-{k}": iteration.pairs for k, iteration in enumerate(config.iterations, 1)}
+    for k, iteration in enumerate(config.iterations, 1):
+        sizes[f"train-{k}"] = iteration.pairs
+        if iteration.dpo_pairs:
+            sizes[f"train-{k}-dpo"] = iteration.dpo_pairs
     return sizes
 
 
