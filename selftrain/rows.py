@@ -174,13 +174,12 @@ def verdict_only_rows(pairs: Iterable[tuple[Pair, str, Order]], style: EvalPlann
 
 def broken(rows: Iterable[Row], special: tuple[str, ...]) -> Iterator[Row]:
     """Rows in which no response or text of a judge can spell a special token: the trainer reads what an engine would."""
+
+    def inert(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        return tuple(one.model_copy(update={"content": break_tokens(one.content, special)}) for one in messages)
+
     for row in rows:
-        yield type(row)(
-            **{
-                side: tuple(Message(role=one.role, content=break_tokens(one.content, special)) for one in messages)
-                for side, messages in row
-            }
-        )
+        yield row.model_copy(update={side: inert(messages) for side, messages in row})
 
 
 def _usable(
