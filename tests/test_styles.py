@@ -14,6 +14,7 @@ from planner.judge import CARD, Judge, JudgeCard, read_card, write_card
 from planner.models import ModelError
 from planner.records import Pair, digest
 from planner.styles import STYLES, AnyStyle, named
+from planner.styles.base import ChainParts
 from planner.styles.j1 import J1ScoreStyle, J1Style
 from planner.styles.judgelm import JudgeLmStyle
 from planner.styles.pandalm import PandaLmStyle
@@ -76,6 +77,29 @@ def test_free_text_without_a_verdict_is_none_and_never_a_tie(name: str, text: st
     parts = STYLES[name].read_chain("I cannot say: " + text.translate({ord("["): None, ord("<"): None}))
     assert parts.verdict == "none"
     assert parts.scores is None
+
+
+CAN_TIE = {"evalplanner", "evalplanner-short", "plain-tie", "pandalm", "judgelm", "judgelm-fast"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("verdict", ["A", "B", "tie", "none"])
+def test_what_a_style_writes_it_reads(name: str, verdict: str) -> None:
+    style = STYLES[name]
+    scores = {"A": (8.0, 6.0), "B": (6.0, 8.0), "tie": (7.0, 7.0)}.get(verdict) if "judgelm" in name else None
+    parts = ChainParts(
+        plan="a plan" if style.plans else None,
+        execution="" if name in ("plain", "plain-tie", "judgelm-fast") else "Answer 1 is\nbetter.",
+        verdict=verdict,  # type: ignore[arg-type]
+        closed=True,
+        scores=scores,
+        reference="my own" if name == "pandalm" else None,
+    )
+    if verdict == "none" or (verdict == "tie" and name not in CAN_TIE):
+        with pytest.raises(ValueError, match=r"verdict|A or B|scores"):
+            style.write_chain(parts)
+    else:
+        assert style.read_chain(style.write_chain(parts)) == parts
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,10 +193,10 @@ def test_a_pandalm_verdict_that_ran_out_may_not_be_whole() -> None:
     assert PANDALM.read_chain("1\n", "length").verdict == "A"
 
 
-@given(st.sampled_from(["A", "B", "tie"]))
-def test_pandalm_answers_read_back_as_written(verdict: str) -> None:
-    parts = PANDALM.read_chain(PANDALM.answer_text(verdict, "because\nso", "ref"))  # type: ignore[arg-type]
-    assert (parts.verdict, parts.execution, parts.reference) == (verdict, "because\nso", "ref")
+def test_a_pandalm_answer_is_written_character_for_character() -> None:
+    parts = ChainParts(None, "because\nso", "B", closed=True, reference="ref")
+    assert PANDALM.write_chain(parts) == "2\n\n### Reason: because\nso\n\n### Reference: ref\n"
+    assert PANDALM.write_chain(parts._replace(execution="", reference=None, verdict="tie")) == "Tie\n"
 
 
 # -- JudgeLM -----------------------------------------------------------------------------------------------------------
@@ -263,7 +287,9 @@ def test_judgelm_s_tie_rule_and_its_sections() -> None:
     assert JUDGELM.read_chain("8 7\nfirst line\nsecond").execution == "first line\nsecond"
     assert JUDGELM.read_scores("9 8 7\n", 3) == (9, 8, 7)
     assert JUDGELM.read_scores("10 1", 2, "length") is None, "the 1 may be the start of a 10"
-    assert JUDGELM.read_chain(JUDGELM.answer_text((8.0, 6.5), "why")).scores == (8, 6.5)
+    parts = ChainParts(None, "why", "A", closed=True, scores=(8.0, 6.5))
+    assert JUDGELM.write_chain(parts) == "8 6.5\nwhy"
+    assert JudgeLmStyle(fast=True).write_chain(parts) == "8 6.5"
 
 
 # -- J1 ----------------------------------------------------------------------------------------------------------------

@@ -152,8 +152,10 @@ def test_a_bad_sweep_is_said(toml: Path, old: str, new: str, message: str) -> No
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
 
 
-def test_the_shipped_sweep_parses_and_has_eight_settings() -> None:
-    assert len(load_sweep(ROOT / "configs" / "sweeps" / "embedded.toml").settings()) == 8
+@pytest.mark.parametrize(("name", "settings"), [("embedded", 8), ("pandalm", 80)])
+def test_every_shipped_sweep_parses(name: str, settings: int) -> None:
+    assert {path.stem for path in (ROOT / "configs" / "sweeps").iterdir()} == {"embedded", "pandalm"}
+    assert len(load_sweep(ROOT / "configs" / "sweeps" / f"{name}.toml").settings()) == settings
 
 
 def test_bad_examples_are_named(tmp_path: Path) -> None:

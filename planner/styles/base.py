@@ -58,6 +58,14 @@ class Style(Protocol):
         """Read an answer, prefill and completion joined."""
         ...
 
+    def write_chain(self, parts: ChainParts) -> str:
+        """An answer in the family's form, such as a judge of it is trained to write: `read_chain` reads back the same parts.
+
+        Raises:
+            ValueError: the family cannot say it: no verdict, a tie where there are none, scores that are missing.
+        """
+        ...
+
     def forcing_text(self, plan: str | None, execution: str) -> str | None:
         """An answer up to the letter A or B of its verdict: what a forced verdict is read after.
 

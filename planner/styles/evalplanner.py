@@ -93,6 +93,11 @@ class EvalPlannerStyle(Record):
         body = f"{execution}\n" if execution else ""
         return f"{self._opening(plan)}{body}{EXECUTION_END}\n{FINAL_VERDICT}\n[["
 
+    def write_chain(self, parts: ChainParts) -> str:
+        if parts.verdict == "none":
+            raise ValueError("a chain without a verdict is no answer to train on")
+        return self.chain_text(parts.plan, parts.execution, parts.verdict)
+
     def verdict_texts(self) -> tuple[str, dict[str, Verdict]]:
         """The plan and its execution left out: the verdict of a judge that does not think."""
         return self.forcing_text(None, ""), {"A": "A", "B": "B"}

@@ -49,6 +49,11 @@ class J1Style(Record):
         closed = verdict != "none" or finish_reason == "stop"
         return ChainParts(plan, execution, "none" if disagrees else verdict, closed, disagrees)
 
+    def write_chain(self, parts: ChainParts) -> str:
+        if parts.verdict not in ("A", "B"):
+            raise ValueError(f"this style says A or B, not {parts.verdict}")
+        return f"{self.forcing_text(parts.plan if self.plans else None, parts.execution)}{parts.verdict}]] </answer>"
+
     def forcing_text(self, plan: str | None, execution: str) -> str:
         section = "execution" if self.plans else "think"
         planned = f"<plan>\n{plan}\n</plan>\n" if plan is not None else ""

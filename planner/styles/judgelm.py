@@ -121,6 +121,7 @@ class JudgeLmStyle(Record):
         """All hundred pairs of whole scores."""
         return "", {f"{a} {b}": self.verdict((a, b)) for a, b in product(range(1, 11), repeat=2)}
 
-    def answer_text(self, scores: tuple[float, float], explanation: str) -> str:
-        """An answer in JudgeLM's form: what such a judge is trained to write."""
-        return f"{scores[0]:g} {scores[1]:g}\n{explanation}".rstrip()
+    def write_chain(self, parts: ChainParts) -> str:
+        if parts.scores is None or len(parts.scores) != 2:
+            raise ValueError("JudgeLM writes two scores, and there are none")
+        return f"{parts.scores[0]:g} {parts.scores[1]:g}\n{'' if self.fast else parts.execution}".rstrip()

@@ -8,11 +8,15 @@ judgments were sampled with (errors first, then criteria). `PlainStyle` asks for
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from planner.records import FinishReason, Pair, Record, Verdict
 from planner.styles.base import ChainParts, Prompt, asked, pair_fields
 from planner.verdict import read_verdict
+
+# The line that only names the verdict is no part of the reasoning.
+_CLOSING = re.compile(r"\n*(?:final verdict:\s*)?\[\[[^\[\]\n]*\]\]\.?\s*\Z", re.IGNORECASE)
 
 
 class TaggedStyle(Record):
@@ -24,7 +28,12 @@ class TaggedStyle(Record):
 
     def read_chain(self, text: str, finish_reason: FinishReason = "stop") -> ChainParts:
         verdict = read_verdict(text)
-        return ChainParts(None, text.strip(), verdict, closed=verdict != "none" or finish_reason == "stop")
+        return ChainParts(None, _CLOSING.sub("", text).strip(), verdict, closed=verdict != "none" or finish_reason == "stop")
+
+    def write_chain(self, parts: ChainParts) -> str:
+        if parts.verdict not in ("A", "B"):
+            raise ValueError(f"this style says A or B, not {parts.verdict}")
+        return f"{self.forcing_text(None, parts.execution)}{parts.verdict}]]"
 
     def forcing_text(self, plan: str | None, execution: str) -> str:
         return f"{execution}\n\nFinal verdict: [[".lstrip()
@@ -60,6 +69,12 @@ class PlainStyle(TaggedStyle):
 
     def judge_prompt(self, pair: Pair) -> Prompt:
         return asked("plain", "judge-tie" if self.ties else "judge", pair_fields(pair))
+
+    def write_chain(self, parts: ChainParts) -> str:
+        """The verdict; reasons are not asked for, so none are written."""
+        if self.ties and parts.verdict == "tie":
+            return "[[C]]"
+        return super().write_chain(parts)
 
     def forcing_text(self, plan: str | None, execution: str) -> str:
         return "[["

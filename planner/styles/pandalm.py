@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from planner.records import FinishReason, Label, Pair, Record, Verdict
+from planner.records import FinishReason, Pair, Record, Verdict
 from planner.styles.base import ChainParts, Prompt, asked, pair_fields
 
 _VERDICT: dict[str, Verdict] = {"1": "A", "2": "B", "tie": "tie"}
@@ -59,6 +59,8 @@ class PandaLmStyle(Record):
     def verdict_texts(self) -> tuple[str, dict[str, Verdict]]:
         return "", {text: label for label, text in _WRITTEN.items()}
 
-    def answer_text(self, verdict: Label, reason: str, reference: str) -> str:
-        """An answer in the released form: what such a judge is trained to write."""
-        return f"{_WRITTEN[verdict]}\n\n### Reason: {reason}\n\n### Reference: {reference}\n"
+    def write_chain(self, parts: ChainParts) -> str:
+        if parts.verdict == "none":
+            raise ValueError("an answer without a verdict is none to train on")
+        sections = (("Reason", parts.execution), ("Reference", parts.reference))
+        return f"{_WRITTEN[parts.verdict]}\n" + "".join(f"\n### {name}: {text}\n" for name, text in sections if text)
