@@ -1,0 +1,172 @@
+"""Other people's files of judgments, read and written: PandaLM's and JudgeLM's.
+
+- PandaLM: the test set (`idx, instruction, input, response1, response2, annotator1..3`) and, by `idx`, a judge's verdicts
+  (`pandalm_result, pandalm_reason, pandalm_reference` with 0 tie, 1, 2; or `gpt_result, …` with "1", "2", "Tie", "garbage").
+- JudgeLM: one sample a line (`question_id, question_body, answer1_body, answer2_body`), with the teacher's judgment in `text` and,
+  where it was asked again with a reference, `text_w_reference` and `reference.text`; a judge's output adds `pred_text`.
+- our own: one `Taught` a line.
+
+The rows of PandaLM's 300,000 training tuples were published as a link only; their columns are in none of its documents, so they are
+not read here. Write them as `Taught` lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from planner.errors import UserError
+from planner.records import Judgment, Pair, Verdict
+from planner.store import read_jsonl, write_text
+from planner.styles.judgelm import JudgeLmStyle
+from selftrain.distil import Opinion, Taught
+from selftrain.pairs.jsonl import read_rows
+
+Form = Literal["taught", "pandalm", "judgelm"]
+_RESULT: dict[Any, Verdict] = {0: "tie", 1: "A", 2: "B", "1": "A", "2": "B", "Tie": "tie", "garbage": "none"}
+_CODE: dict[Verdict, int] = {"A": 1, "B": 2, "tie": 0}
+_JUDGELM = JudgeLmStyle()
+
+
+def read(form: Form, path: Path, verdicts: Path | None = None) -> Iterator[Taught]:
+    """Judgments of a file.
+
+    Raises:
+        UserError: a missing file or a bad row, named by place; PandaLM's test set without its verdicts.
+    """
+    if form == "taught":
+        return read_jsonl(path, Taught)
+    if form == "judgelm":
+        return read_judgelm(path)
+    if verdicts is None:
+        raise UserError(f"{path} holds PandaLM's pairs; give the file of verdicts on them too")
+    return read_pandalm(path, verdicts)
+
+
+# -- PandaLM -----------------------------------------------------------------------------------------------------------
+
+
+def read_pandalm(pairs: Path, verdicts: Path) -> Iterator[Taught]:
+    """A test set joined with the verdicts of a judge, by `idx`. What the judge's own reader called garbage is no verdict."""
+    said = {_field(row, "idx", int, where): (where, row) for where, row in _list(verdicts)}
+    for where, row in _list(pairs):
+        idx = _field(row, "idx", int, where)
+        if idx not in said:
+            raise UserError(f"{where}: {verdicts} has no verdict on idx {idx}")
+        place, verdict = said[idx]
+        kind = "pandalm" if "pandalm_result" in verdict else "gpt"
+        result = verdict.get(f"{kind}_result")
+        if result not in _RESULT or isinstance(result, bool):
+            raise UserError(f'{place}: {kind}_result is {result!r}; it must be 0, 1 or 2, or "1", "2", "Tie" or "garbage"')
+        yield Taught(
+            pair=pandalm_pair(row, where),
+            opinion=Opinion(
+                verdict=_RESULT[result],
+                reason=str(verdict.get(f"{kind}_reason") or ""),
+                reference=verdict.get(f"{kind}_reference") or None,
+            ),
+        )
+
+
+def pandalm_pair(row: dict[str, Any], where: str) -> Pair:
+    # Six released responses are a JSON `true`: a model wrote True.
+    responses = [str(row.get(name)) if isinstance(row.get(name), bool) else row.get(name) for name in ("response1", "response2")]
+    if not all(isinstance(response, str) for response in responses):
+        raise UserError(f"{where}: response1 and response2 must be texts")
+    first, second = (str(response) for response in responses)
+    instruction = _field(row, "instruction", str, where)
+    return Pair(instruction=instruction, input=row.get("input") or None, response_a=first, response_b=second)
+
+
+def write_pandalm(path: Path, judgments: Iterable[tuple[int, Judgment]]) -> None:
+    """Verdicts in the form of `pandalm-7b-testset-v1.json`. That form knows no missing verdict.
+
+    Raises:
+        UserError: a judgment without a verdict, which the form would make a tie.
+    """
+    made = []
+    for idx, judgment in judgments:
+        if judgment.verdict == "none":
+            raise UserError(f"{path}: idx {idx} has no verdict, and PandaLM's form would call it a tie; leave it out or force it")
+        reference = judgment.orders[0].reference or ""
+        made.append(
+            {
+                "idx": idx,
+                "pandalm_result": _CODE[judgment.verdict],
+                "pandalm_reason": judgment.execution,
+                "pandalm_reference": reference,
+            }
+        )
+    write_text(path, json.dumps(made, ensure_ascii=False, indent=1) + "\n")
+
+
+# -- JudgeLM -----------------------------------------------------------------------------------------------------------
+
+
+def read_judgelm(path: Path) -> Iterator[Taught]:
+    """Samples with a teacher's judgments (JudgeLM-100K) or a judge's (`pred_text`)."""
+    for where, row in read_rows(path):
+        text = row.get("pred_text", row.get("text"))
+        if not isinstance(text, str):
+            raise UserError(f"{where} holds no judgment: neither pred_text nor text")
+        reference = row.get("reference")
+        given = reference.get("text") if isinstance(reference, dict) else reference
+        with_reference = row.get("text_w_reference")
+        yield Taught(
+            pair=judgelm_pair(row, where),
+            opinion=_opinion(text),
+            given_reference=given or None,
+            referenced=_opinion(with_reference) if isinstance(with_reference, str) and given else None,
+        )
+
+
+def judgelm_pair(row: dict[str, Any], where: str) -> Pair:
+    question, first, second = (_field(row, name, str, where) for name in ("question_body", "answer1_body", "answer2_body"))
+    return Pair(instruction=question, response_a=first, response_b=second)
+
+
+def _opinion(text: str) -> Opinion:
+    parts = _JUDGELM.read_chain(text)
+    scores = (parts.scores[0], parts.scores[1]) if parts.scores else None
+    return Opinion(verdict=parts.verdict, reason=parts.execution if scores else "", scores=scores)
+
+
+def write_judgelm(path: Path, judged: Iterable[tuple[str, Pair, str]], *, model: str) -> None:
+    """Judgments in JudgeLM's form, one a line, from (question id, pair as it was shown, the judge's text)."""
+    lines = []
+    for question_id, pair, text in judged:
+        row: dict[str, Any] = {
+            "question_id": question_id, "question_body": pair.question, "answer1_body": pair.response_a,
+            "answer2_body": pair.response_b, "pred_text": text, "pred_model_id": model,
+        }  # fmt: skip
+        if pair.reference is not None:
+            row["reference"] = pair.reference
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))
+
+
+# -- both --------------------------------------------------------------------------------------------------------------
+
+
+def _list(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from None
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise UserError(f"{path} is no JSON list of objects, which is PandaLM's form")
+    for index, row in enumerate(found):
+        yield f"{path}[{index}]", row
+
+
+def _field(row: dict[str, Any], name: str, kind: type, where: str) -> Any:
+    value = row.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UserError(
+            f"{where}: {name!r} {'is missing' if name not in row else f'is {type(value).__name__}, not {kind.__name__}'}"
+        )
+    return value

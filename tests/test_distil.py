@@ -1,0 +1,231 @@
+"""selftrain/distil/: what teachers said, swapped, filtered, read from and written to other people's files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner.engines.scripted import ScriptedEngine
+from planner.errors import UserError
+from planner.judge import Judge
+from planner.records import Pair
+from planner.store import write_jsonl
+from planner.styles import STYLES
+from selftrain.distil import Opinion, Taught, augment, consistent, swap_wording
+from selftrain.distil.files import read, read_judgelm, read_pandalm, write_judgelm, write_pandalm
+from selftrain.distil.rows import ChatRow, TextRow, rows
+from tests.test_compare import longer_wins
+
+WORDS = (
+    "Assistant 1",
+    "assistants 1 and 2",
+    "Response B's",
+    "Answer A, B",
+    "[[A]]",
+    "1 of 2",
+    "Assistant 12",
+    "A bee",
+    " is ",
+    "\n",
+)
+texts = st.lists(st.sampled_from(WORDS), max_size=8).map("".join)
+opinions = st.builds(
+    Opinion, verdict=st.sampled_from(["A", "B", "tie", "none"]), reason=texts, scores=st.sampled_from([None, (8.0, 7.0)])
+)
+pairs = st.builds(Pair, instruction=texts, response_a=texts, response_b=texts)
+
+
+def taught(verdict: str = "A", k: int = 0, **changes: Any) -> Taught:
+    pair = Pair(instruction=f"Q{k}", response_a="one", response_b="two")
+    return Taught(pair=pair, opinion=Opinion(verdict=verdict, reason="Assistant 1 is right."), **changes)  # type: ignore[arg-type]
+
+
+# -- swapping ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.builds(Taught, pair=pairs, opinion=opinions, referenced=st.none() | opinions))
+def test_swapping_twice_is_a_no_op(one: Taught) -> None:
+    assert one.swapped().swapped() == one
+
+
+@pytest.mark.parametrize(
+    ("text", "swapped"),
+    [
+        ("Assistant 1 beats Assistant 2.", "Assistant 2 beats Assistant 1."),
+        ("Assistants 1 and 2 agree; Assistant 1's tone", "Assistants 2 and 1 agree; Assistant 2's tone"),
+        ("response A or Response B, [[A]]", "response B or Response A, [[B]]"),
+        ("Assistant 12 has 1 point and A is a letter", "Assistant 12 has 1 point and A is a letter"),
+        ("8 7 Answer 1/2", "8 7 Answer 2/1"),
+        ("to answer a question, response b", "to answer a question, response b"),
+    ],
+)
+def test_the_wording_inside_an_explanation_is_swapped(text: str, swapped: str) -> None:
+    assert swap_wording(text) == swapped
+
+
+def test_a_swap_takes_everything_along() -> None:
+    opinion = Opinion(verdict="A", reason="Response 1 wins", scores=(9, 2), reference="own")
+    one = Taught(
+        pair=Pair(instruction="q", response_a="x", response_b="y"), opinion=opinion, given_reference="r", referenced=opinion
+    )
+    other = one.swapped()
+    assert (other.pair.response_a, other.pair.response_b) == ("y", "x")
+    assert other.opinion == other.referenced == Opinion(verdict="B", reason="Response 2 wins", scores=(2, 9), reference="own")
+
+
+# -- filtering and augmenting ------------------------------------------------------------------------------------------
+
+
+def test_invalid_and_contradicting_judgments_are_left_out() -> None:
+    agrees = [taught("A", 1), taught("A", 1).swapped()]
+    contradicts = [taught("A", 2), taught("B", 2).swapped()]
+    counts: Counter[str] = Counter()
+    kept = list(consistent([*agrees, *contradicts, taught("none", 3), taught("tie", 4)], counts))
+    assert kept == [*agrees, taught("tie", 4)]
+    assert counts == {"contradicts_itself": 2, "no_verdict": 1}
+
+
+def test_ratios_are_kept_and_draws_repeat() -> None:
+    many = [taught(k=k, given_reference="R", referenced=Opinion(verdict="B")) for k in range(2000)]
+    counts: Counter[str] = Counter()
+    made = list(augment(many, swap_ratio=0.5, reference_ratio=0.25, seed=1, counts=counts))
+    assert counts["swapped"] == pytest.approx(1000, abs=100)
+    assert counts["with_reference"] == pytest.approx(500, abs=80)
+    assert sum(pair.reference == "R" for pair, _ in made) == counts["with_reference"]
+    assert len({pair.id for pair, _ in made}) == 2000
+    assert made == list(augment(many, swap_ratio=0.5, reference_ratio=0.25, seed=1, counts=Counter()))
+    none = list(augment(many, swap_ratio=0, reference_ratio=0, seed=1, counts=Counter()))
+    assert none == [(one.pair, one.opinion) for one in many], "references dropped"
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def row(style: str, keep: Any = "all", **opinion: Any) -> tuple[Any, Counter[str]]:
+    counts: Counter[str] = Counter()
+    said = Opinion(**{"verdict": "tie", "reason": "why", "reference": "own", "scores": (7, 7)} | opinion)
+    return next(rows([(taught().pair, said)], STYLES[style], keep=keep, counts=counts), None), counts
+
+
+def test_a_row_is_asked_and_answered_in_the_style_s_words() -> None:
+    made, _ = row("pandalm")
+    assert isinstance(made, TextRow)
+    assert made.prompt.endswith("### Evaluation:\n")
+    assert made.completion == "Tie\n\n### Reason: why\n\n### Reference: own\n"
+    assert row("judgelm")[0].completion == "7 7\nwhy"
+    made, _ = row("evalplanner")
+    assert isinstance(made, ChatRow)
+    assert made.completion[0].content.endswith("why\n[End of Plan Execution]\n[Final Verdict]\n[[tie]]")
+
+
+@pytest.mark.parametrize(
+    ("keep", "completion"),
+    [
+        ("verdict_only", "Tie\n"),
+        ("no_reason", "Tie\n\n### Reference: own\n"),
+        ("no_reference", "Tie\n\n### Reason: why\n"),
+    ],
+)
+def test_ablations(keep: str, completion: str) -> None:
+    assert row("pandalm", keep)[0].completion == completion
+
+
+def test_what_a_style_cannot_say_is_counted() -> None:
+    for style, opinion in (("mtbench", {}), ("judgelm", {"scores": None}), ("pandalm", {"verdict": "none"})):
+        made, counts = row(style, **opinion)
+        assert made is None
+        assert counts == {"not_in_this_style": 1}
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+PAIRS = [
+    {"idx": 7, "instruction": "Q", "input": "on this", "response1": "x", "response2": "y", "annotator1": 1},
+    {"idx": 8, "instruction": "P", "input": "", "response1": True, "response2": "z"},
+]
+
+
+def test_pandalm_files_come_in_and_go_out(tmp_path: Path) -> None:
+    pairs, verdicts = tmp_path / "pairs.json", tmp_path / "verdicts.json"
+    pairs.write_text(json.dumps(PAIRS))
+    verdicts.write_text(
+        json.dumps([{"idx": 8, "gpt_result": "garbage"}, {"idx": 7, "gpt_result": "Tie", "gpt_reason": "r", "gpt_reference": "f"}])
+    )
+    first, second = read_pandalm(pairs, verdicts)
+    assert first.opinion == Opinion(verdict="tie", reason="r", reference="f")
+    assert (first.pair.input, second.pair.input, second.pair.response_a) == ("on this", None, "True")
+    assert second.opinion.verdict == "none", "garbage is no tie"
+    judge = Judge(ScriptedEngine(longer_wins), STYLES["pandalm"], rule="strict", max_tokens=50)
+    judgments = list(judge.compare_many([first.pair, second.pair]))
+    write_pandalm(verdicts, zip((7, 8), judgments, strict=True))
+    assert json.loads(verdicts.read_text()) == [
+        {"idx": 7, "pandalm_result": 0, "pandalm_reason": "<b>length</b>", "pandalm_reference": ""},
+        {"idx": 8, "pandalm_result": 1, "pandalm_reason": "<b>length</b>", "pandalm_reference": ""},
+    ]
+    assert [one.opinion.verdict for one in read_pandalm(pairs, verdicts)] == ["tie", "A"]
+    with pytest.raises(UserError, match="would call it a tie"):
+        write_pandalm(verdicts, [(7, judgments[0].model_copy(update={"verdict": "none"}))])
+
+
+SAMPLE = {
+    "question_id": 3, "text": "1 10\nAssistant 1's response is off.", "score": [1.0, 10.0], "question_body": "Q", "answer1_body": "x",
+    "answer2_body": "y", "answer1_model_id": "m", "reference": {"model": "g", "text": "R"}, "text_w_reference": "2, 5\n\nCloser.",
+}  # fmt: skip
+
+
+def test_judgelm_files_come_in_and_go_out(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_text(json.dumps(SAMPLE) + "\n" + json.dumps(SAMPLE | {"text": "no scores", "reference": {}}) + "\n")
+    first, second = read_judgelm(path)
+    assert first.opinion == Opinion(verdict="B", reason="Assistant 1's response is off.", scores=(1, 10))
+    assert (first.given_reference, first.referenced) == ("R", Opinion(verdict="B", reason="Closer.", scores=(2, 5)))
+    assert (second.opinion.verdict, second.referenced) == ("none", None)
+    write_judgelm(path, [("3", first.pair.model_copy(update={"reference": "R"}), "8 8\nsame")], model="ours")
+    assert json.loads(path.read_text()) == {
+        "question_id": "3", "question_body": "Q", "answer1_body": "x", "answer2_body": "y", "pred_text": "8 8\nsame",
+        "pred_model_id": "ours", "reference": "R",
+    }  # fmt: skip
+    (again,) = read_judgelm(path)
+    assert (again.opinion.verdict, again.given_reference) == ("tie", "R")
+
+
+def test_our_own_form_comes_back(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "t.jsonl", [taught(), taught("tie", 1)])
+    assert list(read("taught", tmp_path / "t.jsonl")) == [taught(), taught("tie", 1)]
+
+
+@pytest.mark.parametrize(
+    ("form", "files", "message"),
+    [
+        ("pandalm", {"p": "[]"}, "file of verdicts"),
+        ("pandalm", {"p": "{}", "v": "[]"}, "no JSON list"),
+        ("pandalm", {"p": "[", "v": "[]"}, "is not JSON"),
+        ("pandalm", {"p": json.dumps(PAIRS), "v": "[]"}, r"p\[0\]: .*no verdict on idx 7"),
+        ("pandalm", {"p": json.dumps(PAIRS[:1]), "v": '[{"idx": 7, "pandalm_result": 3}]'}, "pandalm_result is 3"),
+        ("pandalm", {"p": '[{"idx": 7}]', "v": '[{"idx": 7, "pandalm_result": 1}]'}, "response1 and response2"),
+        ("judgelm", {"p": '{"question_body": "q"}\n'}, r"p:1 holds no judgment"),
+        ("judgelm", {"p": '{"text": "1 2"}\n'}, r"p:1: 'question_body' is missing"),
+        ("judgelm", {"p": '{"text": "1 2"'}, r"p:1 is not JSON"),
+        ("taught", {"p": '{"pair": 1}\n'}, r"p:1 does not fit"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, form: Any, files: dict[str, str], message: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        list(read(form, tmp_path / "p", tmp_path / "v" if "v" in files else None))
+
+
+def test_the_released_pandalm_files(data_folder: Path) -> None:
+    folder = data_folder / "pandalm"
+    found = list(read_pandalm(folder / "testset-v1.json", folder / "gpt-3.5-turbo-testset-v1.json"))
+    assert Counter(one.opinion.verdict for one in found) == {"B": 476, "A": 460, "tie": 38, "none": 25}
+    kept = list(consistent(found, counts := Counter()))
+    assert len(kept) + counts.total() == 999
+    assert counts["no_verdict"] == 25
