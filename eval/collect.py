@@ -2,8 +2,8 @@
 
 `judgments/rank-0.jsonl` of a run's folder has one line a pair and order, with all votes in it, appended as they finish; a run that
 was stopped goes on with what is owed. A call that fails stops the run and stays owed: nothing is ever stored in its place. Votes are
-`plans` × `executions`: whole chains where there is one execution a plan, else a plan is written once and executed often, and
-plans are kept in `plans/` until they are.
+`plans` × `executions`: whole chains where there is one execution a plan, else a plan is written once (`plans/`) and executed often.
+Verdicts that are read from the probabilities, because a text named none, lie apart in `forced/`.
 
 Both orders and all votes of a pair follow one another, so that they meet in the engine's prefix cache.
 """
@@ -19,6 +19,7 @@ from eval.judged import Ballots, chain_of
 from planner.engines.base import EngineError
 from planner.execute import (
     ExecutionInput,
+    ForcedVerdict,
     ask_forced,
     continuation_inputs,
     execute,
@@ -70,7 +71,6 @@ def collect(judge: Judge, pairs: Iterable[Pair], folder: Path, votes: Votes, wat
     done = Shards(folder / "judgments", Vote)
     unique = {pair.id: pair for pair in pairs}
     watch(len(done), 0)
-    items: dict[str, ExecutionInput] = {}
     with Shard[Vote](folder / "judgments", 0) as shard:
 
         def owed() -> Iterator[ExecutionInput]:
@@ -79,23 +79,35 @@ def collect(judge: Judge, pairs: Iterable[Pair], folder: Path, votes: Votes, wat
                 if item.key in done:
                     continue
                 if judge.engine.fits(item.prompt.messages, item.prompt.prefill, judge.max_tokens):
-                    items[item.key] = item
                     yield item
                 else:
                     shard.append(item.key, dropped="over_long")
                     watch(1, 0)
 
         asked = _Asked(judge, votes)
-        silent: dict[str, list[Vote]] = {}
         for key, made in asked.whole_chains(owed()) if votes.executions == 1 else asked.planned(list(owed()), folder):
-            if judge.force and any(needs_forcing(vote.chain) for vote in made):
-                silent[key] = made
-                continue
             shard.append(key, made)
             watch(1, sum(vote.tokens for vote in made))
-        for key, made in _forced(judge, items, silent).items():
-            shard.append(key, made)
-            watch(1, sum(vote.tokens for vote in made))
+    if judge.force:
+        _force(judge, unique.values(), folder)
+
+
+def _force(judge: Judge, pairs: Iterable[Pair], folder: Path) -> None:
+    """Read a verdict of every chain that names none, where that is still owed. One line a chain."""
+    kept, done = Shards(folder / "judgments", Vote), Shards(folder / "forced", ForcedVerdict)
+    silent = [
+        (item, vote.chain)
+        for item in judge_inputs(judge.style, pairs)
+        for vote in kept.get(item.key)
+        if needs_forcing(vote.chain) and vote.chain.id not in done
+    ]
+    with Shard[ForcedVerdict](folder / "forced", 0) as shard:
+        left = {chain.id for _, chain in silent}
+        for read in ask_forced(judge.engine, judge.style, silent):
+            shard.append(read.chain_id, [read])
+            left.discard(read.chain_id)
+        for chain_id in sorted(left):
+            shard.append(chain_id, dropped="over_long")
 
 
 class _Asked:
@@ -194,26 +206,6 @@ def _draws(found: Sequence[ExecutionInput], plans: int) -> tuple[int, int]:
     return first, second
 
 
-def _forced(judge: Judge, items: dict[str, ExecutionInput], silent: dict[str, list[Vote]]) -> dict[str, list[Vote]]:
-    """The votes with every missing verdict read from the probabilities, and marked."""
-    asked = {
-        f"{key} {index}": (items[key], vote.chain)
-        for key, made in silent.items()
-        for index, vote in enumerate(made)
-        if needs_forcing(vote.chain)
-    }
-    # Chains of one prompt differ in their sample only, and a chain of a plan in its plan: their ids are their own.
-    by_chain = {chain.id: name for name, (_, chain) in asked.items()}
-    read = {by_chain[one.chain_id]: one for one in ask_forced(judge.engine, judge.style, asked.values())}
-    return {
-        key: [
-            vote.model_copy(update={"chain": forced_chain(vote.chain, read[name])}) if (name := f"{key} {index}") in read else vote
-            for index, vote in enumerate(made)
-        ]
-        for key, made in silent.items()
-    }
-
-
 def prompt_hash(item: ExecutionInput) -> str:
     return digest(*(f"{message.role}\n{message.content}" for message in item.prompt.messages), item.prompt.prefill)
 
@@ -224,7 +216,7 @@ def read_ballots(folder: Path, pairs: Iterable[LabeledPair]) -> tuple[list[Ballo
     Raises:
         EngineError: judgments are still owed.
     """
-    kept = Shards(folder / "judgments", Vote)
+    kept, forced = Shards(folder / "judgments", Vote), Shards(folder / "forced", ForcedVerdict)
     ballots, over_long = [], set()
     for labeled in pairs:
         chains: dict[Order, list[Chain]] = {}
@@ -234,13 +226,15 @@ def read_ballots(folder: Path, pairs: Iterable[LabeledPair]) -> tuple[list[Ballo
                 raise EngineError(f"{folder} lacks judgments; run the same command again, it goes on")
             if key in kept.dropped:
                 over_long.add(labeled.pair.id)
-            chains[order] = [_counted(vote) for vote in kept.get(key)] or [chain_of(labeled, order, "none")]
+            chains[order] = [_final(vote, forced) for vote in kept.get(key)] or [chain_of(labeled, order, "none")]
         ballots.append(Ballots(labeled, chains))
     return ballots, over_long
 
 
-def _counted(vote: Vote) -> Chain:
-    """The chain, with all tokens that were generated for it."""
-    if vote.tokens == vote.chain.completion.tokens:
-        return vote.chain
-    return vote.chain.model_copy(update={"completion": vote.chain.completion.model_copy(update={"tokens": vote.tokens})})
+def _final(vote: Vote, forced: Shards[ForcedVerdict]) -> Chain:
+    """The chain with all tokens that were generated for it, and with its verdict where that was read apart."""
+    chain = vote.chain
+    if vote.tokens != chain.completion.tokens:
+        chain = chain.model_copy(update={"completion": chain.completion.model_copy(update={"tokens": vote.tokens})})
+    read = forced.get(chain.id)
+    return forced_chain(chain, read[0]) if read else chain

@@ -83,7 +83,10 @@ def by_kind(judged: Sequence[Judged], *, seed: int = 0) -> dict[str, Strict]:
 def bootstrap_interval(
     judged: Sequence[Judged], statistic: Callable[[Sequence[Judged]], float | None], *, resamples: int = 400, seed: int = 0
 ) -> Interval | None:
-    """95 % percentile interval of any score, resampling prompts. None where resamples mostly lack what it is made of."""
+    """95 % percentile interval of any score, resampling prompts.
+
+    None where resamples mostly lack what it is made of, and where it never varies: a bootstrap would call that certain.
+    """
     clusters: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:
         clusters[one.labeled.cluster].append(one)
@@ -97,7 +100,7 @@ def bootstrap_interval(
         value = statistic(drawn)
         if value is not None:
             values.append(value)
-    if len(values) < resamples / 2:
+    if len(values) < resamples / 2 or min(values) == max(values):
         return None
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

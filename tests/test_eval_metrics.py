@@ -90,6 +90,7 @@ def test_intervals_resample_prompts_and_not_pairs() -> None:
     assert bootstrap_interval(many, accuracy) == wide, "seeded"
     assert bootstrap_interval(many[:20], accuracy) is None, "one prompt has no spread to resample"
     assert bootstrap_interval(many, lambda found: None) is None
+    assert bootstrap_interval(many, lambda found: 1.0) is None, "what never varies is not thereby certain"
 
 
 # -- calibration -------------------------------------------------------------------------------------------------------
