@@ -2,6 +2,7 @@
 
     evalplanner judge runs/demo/M2_DPO -i "Name a river in French." -a "La Loire." -b "The Loire."
     evalplanner train configs/demo.toml
+    evalplanner eval judgebench --judge runs/demo/M2_DPO --data judgebench/
 
 Nothing heavy is imported before a command runs, so that every help page comes at once.
 """
@@ -13,6 +14,7 @@ import sys
 import typer
 
 from cli.compare import compare
+from cli.evaluate import evaluate
 from cli.judge import judge
 from cli.sweep import sweep
 from cli.train import train
@@ -23,7 +25,8 @@ app = typer.Typer(
         "A judge that plans before it judges: train it from its own verdicts, and ask it which of two responses is better.\n\n"
         "\b\n"
         "  evalplanner train configs/demo.toml\n"
-        '  evalplanner judge runs/demo/M2_DPO -i "Name a river in French." -a "La Loire." -b "The Loire."\n\n'
+        '  evalplanner judge runs/demo/M2_DPO -i "Name a river in French." -a "La Loire." -b "The Loire."\n'
+        "  evalplanner eval judgebench --judge runs/demo/M2_DPO --data judgebench/\n\n"
         "Exit status: 0 done, 2 something that you can mend (stderr says what), 130 stopped by Ctrl-C."
     ),
     no_args_is_help=True,
@@ -37,6 +40,10 @@ app.command()(judge)
 app.command()(train)
 app.command()(compare)
 app.command()(sweep)
+# Its options are eval.run's own, so that `python -m eval.run` and this are one.
+app.command(
+    "eval", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)(evaluate)  # fmt: skip
 
 
 def main() -> None:
