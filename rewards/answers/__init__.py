@@ -1,0 +1,48 @@
+r"""Are these two answers the same mathematics? And which answer does a solution give?
+
+    from rewards.answers import equivalent, extract
+    equivalent(r"\frac{\sqrt{8}}{4}", r"\frac{1}{\sqrt 2}")   ->  True
+    equivalent("9**9**9", "1")                                ->  None
+    extract("… so she makes $18. The answer is 18.")          ->  "18"
+
+True and False are decisions; None is none: what cannot be read, or takes longer than the limit, is counted as undecided and
+never as wrong. math-verify (on sympy) parses and proves; this package reads what it lacks (units, money, mixed numbers, choices,
+words, what kind of thing an answer is) and proves that two values differ. All of it that meets sympy runs in a worker process that
+may be killed. Imports no sympy itself.
+"""
+
+from __future__ import annotations
+
+from rewards.answers.clean import clean
+from rewards.answers.solution import extract
+from rewards.answers.numerals import same_number
+from rewards.answers.worker import Decision, Worker
+
+__all__ = ["LIMIT_S", "MAX_CHARACTERS", "Decision", "decide", "equivalent", "extract"]
+
+LIMIT_S = 2.0
+"""Seconds a comparison may take."""
+MAX_CHARACTERS = 1000
+"""Longer answers are nobody's; they are not looked at."""
+
+_worker = Worker()
+
+
+def equivalent(a: str, b: str, *, limit_s: float = LIMIT_S) -> bool | None:
+    """Whether two answers are the same; None where that cannot be said. Symmetric, and safe on any text."""
+    return decide(a, b, limit_s=limit_s).equal
+
+
+def decide(a: str, b: str, *, limit_s: float = LIMIT_S) -> Decision:
+    """`equivalent`, with what stood in the way of a decision."""
+    if len(a) > MAX_CHARACTERS or len(b) > MAX_CHARACTERS:
+        return Decision(None, "too_long")
+    left, right = clean(a), clean(b)
+    if not left or not right:
+        return Decision(None, "empty")
+    if left == right:
+        return Decision(True)
+    plain = same_number(left, right)
+    if plain is not None:
+        return Decision(plain)  # most answers are plain numbers, and those need no process
+    return _worker.compare(a, b, limit_s)

@@ -1,0 +1,311 @@
+r"""Two cleaned answers, shape against shape: True, False, or None where nobody could say.
+
+What one side leaves out is not held against it: `5` and `5\text{ cm}`, `x = 5` and `5`, `(C)` and `C`, `50\%` and `50`. What both
+say must agree: `5\text{ cm}` is not `5\text{ m}`, and is `50\text{ mm}`.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any
+
+import sympy
+
+from rewards.answers import relations
+from rewards.answers.clean import TEXT_CLOSE, TEXT_OPEN, clean
+from rewards.answers.numerals import number
+from rewards.answers.scalars import equal, every, parse, same
+from rewards.answers.shapes import Bracket, Choice, Digits, Leaf, Many, Matrix, Ratio, Relation, Shape, Special, Union, Word, read
+
+_SPACE = re.compile(rf"[\s{TEXT_OPEN}{TEXT_CLOSE}]")
+
+
+def compare(a: str, b: str) -> bool | None:
+    """Whether two answers, as they were written, are the same mathematics."""
+    left, right = clean(a), clean(b)
+    if not left or not right:
+        return None
+    if _SPACE.sub("", left) == _SPACE.sub("", right):
+        return True
+    return shapes_equal(read(left), read(right))
+
+
+def shapes_equal(a: Shape, b: Shape) -> bool | None:
+    """Compare two shapes, by the first rule that knows one of them; the order of the arguments does not matter."""
+    for kind, decide in _RULES:
+        for left, right in ((a, b), (b, a)):
+            if isinstance(left, kind):
+                found = decide(left, right)
+                if found is not NotImplemented:
+                    return found  # type: ignore[no-any-return]
+    return None
+
+
+# -- one rule a shape; NotImplemented: the other shape's rule knows ------------------------------------------------------
+
+
+def _choice(a: Choice, b: Shape) -> Any:
+    if isinstance(b, Choice):
+        if a.letter != b.letter:
+            return False
+        return True if not (a.rest and b.rest) else _text_equal(a.rest, b.rest)
+    if isinstance(b, Leaf) and re.fullmatch("[a-z]", b.text):
+        # A bare small letter is a choice to a marked one, and a variable to itself.
+        return b.text.upper() == a.letter
+    if a.rest:
+        return shapes_equal(read(clean(a.rest)), b)
+    return None if isinstance(b, Leaf) and re.search("[a-zA-Z]", b.text) else False
+
+
+def _text_equal(a: str, b: str) -> bool | None:
+    return True if _SPACE.sub("", a).lower() == _SPACE.sub("", b).lower() else shapes_equal(read(clean(a)), read(clean(b)))
+
+
+def _special(a: Special, b: Shape) -> Any:
+    if isinstance(b, Special):
+        return a.name == b.name
+    if isinstance(b, Word | Choice | Leaf | Digits | Ratio | Matrix):
+        return False
+    if a.name in ("reals", "empty"):
+        found = relations.real_set(b)
+        if found is None:
+            return False if isinstance(b, Many) else None
+        return relations.sets_equal(found, sympy.S.Reals if a.name == "reals" else sympy.S.EmptySet)
+    return False
+
+
+def _word(a: Word, b: Shape) -> Any:
+    if isinstance(b, Word):
+        if a.text == b.text:
+            return True
+        return sorted(re.findall(r"\w+", a.text)) == sorted(re.findall(r"\w+", b.text))
+    if isinstance(b, Leaf):
+        return False if number(b.text) is not None or re.search(r"\d", b.text) else None
+    return NotImplemented if isinstance(b, Relation) else False
+
+
+def _relation(a: Relation, b: Shape) -> Any:
+    if isinstance(b, Relation):
+        return relations.same_relation(a, b)
+    if isinstance(b, Bracket | Union | Special):
+        left, right = relations.real_set(a), relations.real_set(b)
+        if left is not None and right is not None:
+            return relations.sets_equal(left, right)
+    if isinstance(b, Many):
+        return NotImplemented
+    side = relations.value_side(a)
+    if side is not None:
+        return shapes_equal(read(side), b)
+    return relations.solved_by(a, (b,)) if isinstance(b, Leaf) else None
+
+
+def _union(a: Union, b: Shape) -> Any:
+    left, right = relations.real_set(a), relations.real_set(b)
+    if left is None or right is None:
+        return False if isinstance(b, Leaf | Word) else None
+    return relations.sets_equal(left, right)
+
+
+def _matrix(a: Matrix, b: Shape) -> Any:
+    if isinstance(b, Matrix):
+        if a.factor or b.factor:
+            left, right = _dense(a), _dense(b)
+            return left.shape == right.shape and every(equal(x, y) for x, y in zip(left, right, strict=True))
+        if [len(row) for row in a.rows] != [len(row) for row in b.rows]:
+            return False
+        return every(_leaves(x, y) for left, right in zip(a.rows, b.rows, strict=True) for x, y in zip(left, right, strict=True))
+    if isinstance(b, Bracket):
+        # A column or a row of numbers is a vector, and so is a tuple.
+        cells = [cell for row in a.rows for cell in row]
+        if not a.factor and 1 in (len(a.rows), len(a.rows[0])) and len(cells) == len(b.items) and b.open in "([":
+            return every(shapes_equal(read(clean(cell)), item) for cell, item in zip(cells, b.items, strict=True))
+        return False
+    return False if isinstance(b, Leaf) and number(b.text) is not None else None
+
+
+def _dense(matrix: Matrix) -> Any:
+    dense = sympy.Matrix([[parse(cell) for cell in row] for row in matrix.rows])
+    return parse(matrix.factor) * dense if matrix.factor not in ("", "-") else (-dense if matrix.factor else dense)
+
+
+def _leaves(a: str, b: str) -> bool | None:
+    return shapes_equal(read(clean(a)), read(clean(b)))
+
+
+def _bracket(a: Bracket, b: Shape) -> Any:
+    if isinstance(b, Bracket):
+        if a.open == b.open and a.close == b.close and len(a.items) == len(b.items) and a.open != "{":
+            return every(shapes_equal(x, y) for x, y in zip(a.items, b.items, strict=True))
+        if a.open == b.open == "{" and not any(isinstance(item, Relation) for item in (*a.items, *b.items)):
+            return _same_members(_distinct(a.items), _distinct(b.items))
+        left, right = relations.real_set(a), relations.real_set(b)
+        if left is not None and right is not None and ("{" in (a.open, b.open) or len(a.items) == len(b.items) == 2):
+            return relations.sets_equal(left, right)
+        return False
+    if isinstance(b, Many):
+        if a.open == "{":
+            return _same_members(_distinct(a.items), _distinct(b.items))
+        if len(a.items) != len(b.items) or {a.open, a.close} & {"["} and a.close != "]":
+            return False
+        in_order = every(shapes_equal(x, y) for x, y in zip(a.items, b.items, strict=True))
+        # 2, 1 may have meant (2, 1) or {1, 2}: only what is in neither is wrong.
+        return in_order or (None if _same_members(a.items, b.items) else in_order)
+    if len(a.items) == 1 and a.open == "{":
+        return shapes_equal(a.items[0], b)
+    return False if isinstance(b, Leaf) else None
+
+
+def _distinct(items: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    kept: list[Shape] = []
+    for item in items:
+        if not any(shapes_equal(item, other) is True for other in kept):
+            kept.append(item)
+    return tuple(kept)
+
+
+def _many(a: Many, b: Shape) -> Any:
+    if isinstance(b, Many):
+        return _same_members(_flat(a), _flat(b))
+    if isinstance(b, Relation):
+        side = relations.value_side(b)
+        return relations.solved_by(b, _flat(a)) if side is None else shapes_equal(read(side), a)
+    left, right = relations.real_set(a), relations.real_set(b)
+    if left is not None and right is not None and not isinstance(b, Leaf):
+        return relations.sets_equal(left, right)
+    if isinstance(b, Leaf | Word | Digits | Ratio):
+        members = _distinct(_flat(a))
+        return shapes_equal(members[0], b) if len(members) == 1 else False
+    return None
+
+
+def _flat(many: Many) -> tuple[Shape, ...]:
+    return tuple(inner for item in many.items for inner in (_flat(item) if isinstance(item, Many) else (item,)))
+
+
+def _same_members(a: tuple[Shape, ...], b: tuple[Shape, ...]) -> bool | None:
+    """Whether one list can be laid on the other, whatever the order."""
+    if len(a) != len(b):
+        return False
+    left = list(b)
+    open_ends = False
+    for item in a:
+        found = [shapes_equal(item, other) for other in left]
+        if True in found:
+            del left[found.index(True)]
+        elif None in found:
+            open_ends = True
+        else:
+            return False
+    return None if open_ends else True
+
+
+def _digits(a: Digits, b: Shape) -> Any:
+    try:
+        value = int(a.text, a.base)
+    except ValueError:
+        return None  # a digit that the base does not have
+    if isinstance(b, Digits):
+        return value == int(b.text, b.base)
+    if isinstance(b, Leaf):
+        plain = number(b.text)
+        if plain is None:
+            return None
+        # 203 for 203_7 may have left the base out, which the question gave.
+        return True if plain == value else (None if b.text == a.text else False)
+    return False
+
+
+def _ratio(a: Ratio, b: Shape) -> Any:
+    if isinstance(b, Ratio):
+        if len(a.parts) != len(b.parts) or (a.suffix and b.suffix and a.suffix != b.suffix):
+            return False
+        if every(same(x, y) for x, y in zip(a.parts, b.parts, strict=True)):
+            return True
+        if a.suffix or b.suffix or not all(re.search("[1-9a-z]", part) for part in (*a.parts, *b.parts)):
+            return False
+        if all(re.fullmatch(r"\d\d", part) for part in (*a.parts[1:], *b.parts[1:])):
+            return False  # times of day
+        return every(
+            same(f"({a.parts[0]})*({y})", f"({b.parts[0]})*({x})") for x, y in zip(a.parts[1:], b.parts[1:], strict=True)
+        )
+    if isinstance(b, Leaf) and len(a.parts) == 2 and not a.suffix:
+        whole = same(rf"\frac{{{a.parts[0]}}}{{{a.parts[1]}}}", b.text)
+        return whole if whole is False or "/" in b.text or "frac" in b.text else None
+    return False
+
+
+def _leaf(a: Leaf, b: Shape) -> Any:
+    assert isinstance(b, Leaf)  # every other shape has its rule above
+    if _squeezed(a) == _squeezed(b):
+        return True
+    if a.unit is None or b.unit is None:
+        return _one_unit(a, b)
+    if a.unit.dimension == b.unit.dimension:
+        return same(_scaled(a.text, a.unit.factor / b.unit.factor), b.text)
+    if {a.unit.dimension, b.unit.dimension} == {"degree", "radian"}:
+        return equal(_in_radians(a), _in_radians(b))
+    if a.unit.noun or b.unit.noun:
+        found = same(a.text, b.text)
+        shared = set(a.unit.dimension.split()) & set(b.unit.dimension.split())
+        # 5 students for 5 people: nobody can tell from the answers alone.
+        return found if not found or shared else None
+    # `6 m` may be six metres or 6m; a unit of another dimension is another answer.
+    return False
+
+
+def _squeezed(leaf: Leaf) -> str:
+    return _SPACE.sub("", leaf.text) + (f" {leaf.unit.dimension} {leaf.unit.factor}" if leaf.unit else "")
+
+
+def _one_unit(a: Leaf, b: Leaf) -> bool | None:
+    """At least one side says no unit."""
+    with_unit, plain = (a, b) if a.unit else (b, a)
+    found = same(a.text, b.text)
+    if found or with_unit.unit is None:
+        return found
+    if with_unit.unit.dimension == "percent":
+        return same(f"({with_unit.text})/100", plain.text) if number(with_unit.text) is None else _percent(with_unit.text, plain.text)
+    if with_unit.unit.dimension == "degree" and "\\pi" in plain.text:
+        return equal(_in_radians(with_unit), parse(plain.text))
+    if with_unit.unit.dimension == "dollar" and with_unit.unit.factor != 1:
+        # Cents against a bare number: 50 cents may stand for 0.50.
+        return None if same(_scaled(with_unit.text, with_unit.unit.factor), plain.text) else found
+    return found
+
+
+def _percent(text: str, plain: str) -> bool | None:
+    value = number(text)
+    assert value is not None
+    found = equal(sympy.Rational(value.numerator, value.denominator * 100), parse(plain))
+    return found
+
+
+def _in_radians(leaf: Leaf) -> Any:
+    value = parse(leaf.text)
+    return value * sympy.pi / 180 if leaf.unit and leaf.unit.dimension == "degree" else value
+
+
+def _scaled(text: str, factor: Fraction) -> str:
+    if factor == 1:
+        return text
+    plain = number(text)
+    if plain is not None:
+        scaled = plain * factor
+        return rf"\frac{{{scaled.numerator}}}{{{scaled.denominator}}}" if scaled >= 0 else rf"-\frac{{{-scaled.numerator}}}{{{scaled.denominator}}}"
+    return rf"\frac{{{factor.numerator}}}{{{factor.denominator}}}({text})"
+
+
+_RULES: tuple[tuple[type, Any], ...] = (
+    (Special, _special),
+    (Choice, _choice),
+    (Word, _word),
+    (Relation, _relation),
+    (Union, _union),
+    (Matrix, _matrix),
+    (Bracket, _bracket),
+    (Many, _many),
+    (Digits, _digits),
+    (Ratio, _ratio),
+    (Leaf, _leaf),
+)

@@ -1,0 +1,376 @@
+r"""What kind of thing an answer is: a number with a unit, a list, a tuple, an interval, a set, a matrix, a relation, a word.
+
+    read("(-\infty, 3] \cup [4, \infty)")  ->  Union((Bracket("(", "]", …), Bracket("[", ")", …)))
+
+Text only: nothing here evaluates anything. What is no bigger thing is a `Leaf`, an expression for scalars.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rewards.answers.clean import TEXT_CLOSE, TEXT_OPEN
+from rewards.answers.numerals import number
+from rewards.answers.units import MONEY, Unit, unit
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """An expression, with the unit that stands beside it."""
+
+    text: str
+    unit: Unit | None = None
+
+
+@dataclass(frozen=True)
+class Word:
+    """Plain words, in lower case, one space between them."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A letter of a multiple choice; `marked`: it stood in brackets or the like, and is no variable."""
+
+    letter: str
+    marked: bool
+    rest: str = ""
+
+
+@dataclass(frozen=True)
+class Special:
+    """An answer that has names rather than a form: `empty`, `reals`, `undefined`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Many:
+    """Several answers in no order: `2, 3`, `x = 2 or x = -2`, `\\pm 2`."""
+
+    items: tuple[Shape, ...]
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """`(a, b)`, `[a, b)`, `{a, b}`: a tuple, an interval or a set, as `open` and `close` say."""
+
+    open: str
+    close: str
+    items: tuple[Shape, ...]
+
+
+@dataclass(frozen=True)
+class Union:
+    """Sets joined by `\\cup`; `minus`: what `\\setminus` takes away."""
+
+    parts: tuple[Shape, ...]
+    minus: Shape | None = None
+
+
+@dataclass(frozen=True)
+class Relation:
+    """`a < b \\le c`: sides and the signs between them."""
+
+    sides: tuple[str, ...]
+    signs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows of leaves, and a factor before them."""
+
+    rows: tuple[tuple[str, ...], ...]
+    factor: str = ""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """A numeral in a base: `203_7`."""
+
+    text: str
+    base: int
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """`3:1`, and times of day: `8:34 p.m.`."""
+
+    parts: tuple[str, ...]
+    suffix: str = ""
+
+
+Shape = Leaf | Word | Choice | Special | Many | Bracket | Union | Relation | Matrix | Digits | Ratio
+
+_SPECIALS = {
+    "empty": r"no solutions?|none|no (?:real )?(?:solutions?|roots?|values?)|there (?:is|are) no (?:real )?solutions?|(?:the )?empty set|\\emptyset|\\{\s*\\}|no such \w+",
+    "reals": r"(?:the set of )?all real(?: number)?s?|(?:the )?reals|\\mathbb\{R\}|\(\s*-\s*\\infty\s*,\s*\+?\s*\\infty\s*\)|any real number|real numbers|all reals",
+    "undefined": r"undefined|dne|does not exist|d\.n\.e|doesn't exist|not defined|indeterminate",
+    "many": r"infinite(?:ly many)?(?: solutions?)?|infinitely many",
+}  # fmt: skip
+_SPECIALS_RE = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _SPECIALS.items()}
+_CHOICE = re.compile(r"(?:(?:option|choice|answer)\s*)?(?:\(\s*([A-Ja-j])\s*\)|\[\s*([A-J])\s*\]|([A-Ja-j])\s*[).:](?!\S*\d)|([A-J]))(?:\s+(.+))?", re.IGNORECASE)
+_SIGN = re.compile(r"\\(?:le|ge|ne|in|notin|approx|equiv|cong|to)(?![a-zA-Z])|[<>=]")
+_SIGN_NAMES = {r"\le": "<=", r"\ge": ">=", r"\ne": "!=", r"\in": "in", r"\approx": "=", r"\equiv": "=", r"\cong": "="}
+_MATRIX = re.compile(r"\\begin\s*\{([pbvB]?matrix|smallmatrix|array)\}(?:\{[^{}]*\})?(.*)\\end\s*\{\1\}", re.DOTALL)
+_OPEN, _CLOSE = ("(", "[", "{", "\\langle"), (")", "]", "}", "\\rangle")
+_NUMBER_WORDS = {
+    word: str(value)
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+        "nineteen twenty".split()
+    )
+}
+_SMALL_WORDS = frozenset("yes no odd even on off up red all any not and or the at it he she in by is mon tue sun jan may".split())
+
+
+def read(text: str, depth: int = 0) -> Shape:
+    """The shape of a cleaned answer."""
+    text = text.strip()
+    bare = text.replace(TEXT_OPEN, "").replace(TEXT_CLOSE, "").strip()
+    if re.fullmatch(rf"{TEXT_OPEN}\s*[-+$]?\d[^{TEXT_OPEN}]*{TEXT_CLOSE}", text):
+        text = bare  # \\text{30 dollars}
+    for name, pattern in _SPECIALS_RE.items():
+        if pattern.fullmatch(bare):
+            return Special(name)
+    if depth > 4:
+        return Leaf(text)
+    found = (
+        _choice(bare)
+        or _listed(text, depth)
+        or _plus_minus(text, depth)
+        or _relation(text)
+        or _sets(text, depth)
+        or _matrix(text)
+        or _bracket(text, depth)
+        or _digits(bare)
+        or _ratio(bare)
+    )
+    return found or _quantity(text, bare)
+
+
+def _choice(bare: str) -> Choice | None:
+    match = _CHOICE.fullmatch(bare)
+    if match is None or (match[4] and (match[5] or bare[-1:].islower() and len(bare) == 1)):
+        return None
+    letter = next(group for group in match.groups()[:4] if group)
+    return Choice(letter.upper(), marked=not match[4] or len(bare) > 1, rest=match[5] or "")
+
+
+def split(text: str, separators: str) -> list[str]:
+    """Split where a separator stands outside all brackets."""
+    parts, depth, start = [], 0, 0
+    pattern = re.compile(separators)
+    at = 0
+    while at < len(text):
+        if text.startswith((r"\{", r"\}"), at):
+            depth += 1 if text[at + 1] == "{" else -1
+            at += 2
+            continue
+        if text.startswith((r"\langle", r"\rangle"), at):
+            depth += 1 if text[at + 1] == "l" else -1
+        elif text.startswith((r"\begin", r"\end"), at):
+            depth += 1 if text[at + 1] == "b" else -1
+        depth += (text[at] in "([{") - (text[at] in ")]}")
+        match = pattern.match(text, at) if depth == 0 else None
+        if match and match.end() > at:
+            parts.append(text[start:at])
+            start = at = match.end()
+            continue
+        at += 1
+    return [*parts, text[start:]]
+
+
+_JOINED = rf"\s*[,;]?\s*(?:{TEXT_OPEN}\s*,?\s*(?:and|or)\s*{TEXT_CLOSE}|\\vee(?![a-z])|\\lor(?![a-z])|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z]))\s*|\s*{TEXT_OPEN}\s*[,;]\s*(?:and|or)?\s*{TEXT_CLOSE}\s*|\s*;\s*|,"
+
+
+def _listed(text: str, depth: int) -> Many | None:
+    inner = re.fullmatch(rf"{TEXT_OPEN}([^{TEXT_OPEN}{TEXT_CLOSE}]*){TEXT_CLOSE}", text)
+    body = inner[1] if inner else text
+    # 1,234 is one number; 1, 234 and 12,34 are two.
+    if re.fullmatch(rf"[^\d]*\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?(?:[^\d,][^,]*)?", body.strip()) and not re.search(r"[(\[{]\s*-?\d", body):
+        return None
+    pieces = [piece.strip() for piece in split(body, _JOINED)]
+    # A comma of the year, of thousands inside a sentence, or an open end leaves an empty piece or none.
+    pieces = [piece for piece in pieces if piece]
+    if len(pieces) < 2 or len(pieces) > 40:
+        return None
+    pieces = _shared_head(pieces)
+    return Many(tuple(read(f"{TEXT_OPEN}{piece}{TEXT_CLOSE}" if inner else piece, depth + 1) for piece in pieces))
+
+
+def _shared_head(pieces: list[str]) -> list[str]:
+    """`x = 2, 3` says x = 2 and x = 3."""
+    match = re.match(r"([a-zA-Z]\s*=)\s*[^=<>]+$", pieces[0])
+    if match and not any(_SIGN.search(piece) for piece in pieces[1:]):
+        return [pieces[0], *(f"{match[1]} {piece}" for piece in pieces[1:])]
+    return pieces
+
+
+def _relation(text: str) -> Shape | None:
+    sides, signs, depth, start = [], [], 0, 0
+    for at, sign in enumerate(text):
+        depth += (sign in "([{") - (sign in ")]}")
+        match = _SIGN.match(text, at) if depth == 0 else None
+        if match:
+            if match[0] in (r"\notin", r"\to"):
+                return None
+            sides.append(text[start:at].strip())
+            signs.append(_SIGN_NAMES.get(match[0], match[0]))
+            start = match.end()
+    if not signs or len(signs) > 3:
+        return None
+    sides.append(text[start:].strip())
+    if signs == ["in"]:
+        return read(sides[1])
+    if not all(sides):
+        return None
+    strip = str.maketrans("", "", TEXT_OPEN + TEXT_CLOSE)
+    return Relation(tuple(side.translate(strip).strip() for side in sides), tuple(signs))
+
+
+def _sets(text: str, depth: int) -> Union | None:
+    minus = split(text, r"\\setminus(?![a-zA-Z])")
+    if len(minus) == 2 and all(minus):
+        return Union((read(minus[0], depth + 1),), read(minus[1], depth + 1))
+    parts = split(text, r"\\cup(?![a-zA-Z])|(?<=[\])])\s*U\s*(?=[\[(])|∪")
+    return Union(tuple(read(part, depth + 1) for part in parts)) if len(parts) > 1 and all(parts) else None
+
+
+def _matrix(text: str) -> Matrix | None:
+    match = _MATRIX.search(text)
+    if match:
+        if match.end() != len(text) or "\\begin" in match[2]:
+            return None
+        rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?", match[2]) if row.strip()]
+        return Matrix(tuple(tuple(cell.strip() for cell in row.split("&")) for row in rows), text[: match.start()].strip(" *"))
+    if re.fullmatch(r"\[\s*\[.*\]\s*\]", text, re.DOTALL):
+        rows = split(text[1:-1].strip(), r"\s*,\s*")
+        if all(re.fullmatch(r"\[.*\]", row.strip()) for row in rows):
+            return Matrix(tuple(tuple(cell.strip() for cell in split(row.strip()[1:-1], ",")) for row in rows))
+    return None
+
+
+def _bracket(text: str, depth: int) -> Bracket | None:
+    # ]1, 2[ is (1, 2).
+    if re.fullmatch(r"[\][].*,.*[\][]", text) and (text[0] == "]" or text[-1] == "["):
+        text = ("(" if text[0] == "]" else "[") + text[1:-1] + (")" if text[-1] == "[" else "]")
+    if text.startswith((r"\{", "{")) and text.endswith((r"\}", "}")):
+        body = text[2:-2] if text.startswith(r"\{") else text[1:-1]
+        opened, closed = "{", "}"
+        if not text.startswith(r"\{") and not re.search(r",", body):
+            return None
+    elif text.startswith(r"\langle") and text.endswith(r"\rangle"):
+        body, opened, closed = text[7:-7], "(", ")"
+    elif text[:1] in ("(", "[") and text[-1:] in (")", "]"):
+        body, opened, closed = text[1:-1], text[0], text[-1]
+    else:
+        return None
+    if not _balanced(body):
+        return None
+    builder = re.fullmatch(r"\s*([a-zA-Z])\s*(?:\\in\s*\\mathbb\{R\})?\s*(?:\||:|\\mid)\s*(.+)", body)
+    if opened == "{" and builder:
+        return Bracket("{", "}", (read(builder[2], depth + 1),))
+    items = [item.strip() for item in split(body, r"\s*[,;]\s*")]
+    if not all(items) or (len(items) < 2 and opened != "{"):
+        return None
+    return Bracket(opened, closed, tuple(read(item, depth + 1) for item in items))
+
+
+def _balanced(body: str) -> bool:
+    """Whether the brackets around `body` belong to each other."""
+    depth = 0
+    for sign in body.replace(r"\{", "(").replace(r"\}", ")"):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _plus_minus(text: str, depth: int) -> Many | None:
+    text = re.sub(r"\+/-|\+-", r"\\pm ", text)
+    if not re.search(r"\\[pm][mp](?![a-zA-Z])", text) or depth > 3:
+        return None
+    upper = re.sub(r"\\mp(?![a-zA-Z])", "-", re.sub(r"\\pm(?![a-zA-Z])", "+", text)).strip()
+    lower = re.sub(r"\\mp(?![a-zA-Z])", "+", re.sub(r"\\pm(?![a-zA-Z])", "-", text)).strip()
+    return Many((read(upper.removeprefix("+").strip(), depth + 1), read(lower.removeprefix("+").strip(), depth + 1)))
+
+
+def _digits(bare: str) -> Digits | None:
+    match = re.fullmatch(r"([0-9A-Z]+)\s*_\s*\{?\s*(\d{1,2}|two|three|four|five|six|seven|eight|nine|ten)\s*\}?", bare)
+    if match is None:
+        match = re.fullmatch(r"([0-9A-Z]+)\s*(?:in\s+)?(?:\()?base\s+(\w+)\)?", bare)
+    if match is None:
+        return None
+    base = _NUMBER_WORDS.get(match[2], match[2])
+    if not re.search(r"\d", match[1]) and (not base.isdigit() or int(base) <= 10):
+        return None  # x_2
+    return Digits(match[1], int(base)) if base.isdigit() and 2 <= int(base) <= 36 else None
+
+
+def _ratio(bare: str) -> Ratio | None:
+    bare = re.sub(r"\\!|\\colon", lambda m: ":" if m[0] == r"\colon" else "", bare)
+    match = re.fullmatch(r"([^:\s]+(?:\s*:\s*[^:\s]+)+)\s*([ap]\.?\s*m\.?)?", bare, re.IGNORECASE)
+    if match is None:
+        return None
+    parts = [part.strip() for part in match[1].split(":")]
+    if not all(re.fullmatch(r"[\d./\\{}a-z]+", part) for part in parts):
+        return None
+    return Ratio(tuple(parts), (match[2] or "").lower().replace(".", "").replace(" ", ""))
+
+
+# -- numbers with units, and words -------------------------------------------------------------------------------------
+
+_AMOUNT = r"[+-]?\s*(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*(?:\\times|\\cdot|x|\*)\s*10\s*\^\s*(?:\{[^{}]*\}|\d+))?(?:\s*\\frac\s*(?:\{\d+\}|\d)\s*(?:\{\d+\}|\d)|\s+\d+/\d+|/\d+)?"
+
+
+def _quantity(text: str, bare: str) -> Shape:
+    money = re.fullmatch(rf"([+-]?)\s*(?:[Uu][Ss]|US)?([{MONEY}])\s*([+-]?\s*[\d.,]+.*)", bare)
+    if money:
+        rest = _quantity(money[1] + money[3], money[1] + money[3])
+        if isinstance(rest, Leaf) and (rest.unit is None or rest.unit.noun or rest.unit.dimension == unit(money[2]).dimension):  # type: ignore[union-attr]
+            return Leaf(rest.text, unit(money[2]))
+    joined = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
+    value, words = _unit_behind(joined)
+    if words:
+        found = unit(words)
+        if found is not None:
+            return Leaf(value, found)
+    lowered = " ".join(bare.lower().split())
+    if lowered in _NUMBER_WORDS:
+        return Leaf(_NUMBER_WORDS[lowered])
+    if _is_words(text, bare):
+        return Word(re.sub(r"^(?:the|an?)\s+|[.\"']", "", lowered).strip())
+    return Leaf(joined.replace(TEXT_OPEN, "").replace(TEXT_CLOSE, "").strip())
+
+
+def _unit_behind(text: str) -> tuple[str, str]:
+    """(value, words of the unit) where a unit stands behind a value."""
+    marked = re.fullmatch(rf"(.*[\d\w)}}\]!])\s*{TEXT_OPEN}([^{TEXT_OPEN}{TEXT_CLOSE}]+){TEXT_CLOSE}\s*(\^\s*\{{?\d\}}?)?", text)
+    if marked and TEXT_OPEN not in marked[1]:
+        return marked[1].strip(), marked[2] + (marked[3] or "")
+    if re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", text):
+        return text, ""  # the degrees of a sine are no unit of its value
+    sign = re.fullmatch(r"(.*[\d\w)}\]])\s*(%|[€£¥₹¢]|\^\\circ(?:\s*[CF])?)", text.strip())
+    if sign:
+        return sign[1].strip(), sign[2].split()[0] if "C" not in sign[2] and "F" not in sign[2] else "degree " + sign[2][-1]
+    plain = re.fullmatch(rf"({_AMOUNT}|[+-]?\\frac\{{\d+\}}\{{\d+\}}|.*\\pi|.*\\sqrt\{{\d+\}}|.*\d\)?)\s*([a-zA-Z][a-zA-Z .'/-]*(?:\^\s*\{{?[23]\}}?|[23])?)", text)
+    if plain and not plain[1].endswith(("\\", "_", "^")):
+        words = plain[2].strip()
+        apart = text[len(plain[1])] == " "
+        known = unit(words)
+        if known and not known.noun and (len(words) > 2 or (apart and words not in ("i", "e", "u")) or words in ("cm", "mm", "km", "kg", "ft", "lb")):
+            return plain[1].strip(), words
+        if known and known.noun and number(plain[1]) is not None and len(words) > 3 and apart:
+            return plain[1].strip(), words
+    return text, ""
+
+
+def _is_words(text: str, bare: str) -> bool:
+    if re.fullmatch(rf"{TEXT_OPEN}[^{TEXT_OPEN}{TEXT_CLOSE}]*{TEXT_CLOSE}", text):
+        return number(bare) is None and len(bare) > 1 and re.fullmatch(r"[\w\s.,'\"/-]+", bare) is not None
+    if not re.fullmatch(r"[A-Za-z][A-Za-z\s.'-]*\d{0,4}", bare) or (re.search(r"\d", bare) and not re.search(r"[a-zA-Z]{3,} \d", bare)):
+        return False
+    return bool(re.search(r"[A-Za-z]{4}", bare)) or bare.lower() in _SMALL_WORDS or " " in bare and bool(re.search(r"[A-Za-z]{3}", bare))
