@@ -13,6 +13,8 @@ may be killed. Imports no sympy itself.
 
 from __future__ import annotations
 
+import re
+
 from rewards.answers.clean import clean
 from rewards.answers.solution import extract
 from rewards.answers.numerals import same_number
@@ -25,6 +27,13 @@ LIMIT_S = 2.0
 MAX_CHARACTERS = 1000
 """Longer answers are nobody's; they are not looked at."""
 
+_NUMERAL = re.compile(r"\s*[-+]?[\d,.]{1,4000}\s*")
+# What a program has and an answer has not. Nothing evaluates text here; this only keeps code from being read as prose.
+_CODE = re.compile(
+    r"__|[\x00-\x08\x0e-\x1f]|\b(?:import|lambda|exec|eval|system|subprocess)\b|\b(?!(?:a?r?c?(?:sin|cos|tan)h?|sqrt|log|ln|exp|max|min|gcd|lcm|abs|or|and)\b)"
+    r"(?<!\\)[a-z_]{4,}\([^\s]|[a-z_]{2,}\.[a-z_]{2,}\("
+)
+
 _worker = Worker()
 
 
@@ -35,8 +44,12 @@ def equivalent(a: str, b: str, *, limit_s: float = LIMIT_S) -> bool | None:
 
 def decide(a: str, b: str, *, limit_s: float = LIMIT_S) -> Decision:
     """`equivalent`, with what stood in the way of a decision."""
-    if len(a) > MAX_CHARACTERS or len(b) > MAX_CHARACTERS:
-        return Decision(None, "too_long")
+    for text in (a, b):
+        # A numeral may be as long as a model's patience; anything else is nobody's answer.
+        if len(text) > MAX_CHARACTERS and not _NUMERAL.fullmatch(text):
+            return Decision(None, "too_long")
+        if _CODE.search(text):
+            return Decision(None, "code")
     left, right = clean(a), clean(b)
     if not left or not right:
         return Decision(None, "empty")

@@ -43,7 +43,9 @@ _ALIASES = (
     (r"\\(?:ldots|dots|cdots|dotsc)(?![a-zA-Z])", "..."),
     (r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])", r"^\\circ "),
     (r"\\(?:mathbb|mathbf|Bbb)\s*\{?\s*R\s*\}?", r"\\mathbb{R}"),
-    (r"\\[b]mod(?![a-zA-Z])", r"\\mod"),
+    (r"\\bmod(?![a-zA-Z])", r"\\mod"),
+    (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
+    (r"\{?\s*(\w+|\{\w+\})\s*\\choose\s*(\w+|\{\w+\})\s*\}?", r"\\binom{\1}{\2}"),
     (r"(?<![a-zA-Z\\])[Ii]nfinity(?![a-zA-Z])", r"\\infty "),
     (r"<=|=<", r"\\le "),
     (r">=", r"\\ge "),
@@ -68,7 +70,8 @@ def clean(text: str) -> str:
         text = text.replace(sign, latex)
     text = unicodedata.normalize("NFKC", text).replace("⁄", "/")
     text = re.sub(r"√\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[a-zA-Z]))", lambda m: rf"\sqrt{{{m[1] or m[2]}}}", text)
-    text = _unwrap(text.strip())
+    text = _undollared(_unwrap(text.strip()))
+    text = re.sub(r"^(?:(?:so|thus|hence|therefore|the|final|my)[ ,]+)*answer(?: is|:)\s*:?\s*", "", text, flags=re.IGNORECASE)
     text = _THOUSANDS.sub("", text)
     for pattern, new in _ALIASES_RE:
         text = pattern.sub(new, text)
@@ -76,9 +79,10 @@ def clean(text: str) -> str:
     text = _SPACES.sub(" ", text).strip()
     text = _THOUSANDS_SPACED.sub(lambda match: match[1] + match[2].replace(" ", ""), text)
     text = text.replace("**", "^")
+    text = re.sub(r"(?<=\\mathbb\{R\})\s*[-\\]\s*(?=\\?\{)", r" \\setminus ", text)
     # `\$5` and `$5` are money; what is left of single dollars after unwrapping is money as well.
     text = text.replace(r"\$", "$").replace(r"\%", "%")
-    text = _unwrap(text)
+    text = re.sub(r"^\\approx(?![a-zA-Z])\s*", "", _unwrap(text))
     return _unpunctuated(text)
 
 
@@ -113,7 +117,7 @@ def _unwrap(text: str) -> str:
         text = text.strip()
         if re.match(r"\\f?box(?:ed)?\s*\{", text) and closing(text, text.index("{")) == len(text) - 1:
             text = text[text.index("{") + 1 : -1]
-        if text.startswith("{") and "," not in text and closing(text, 0) == len(text) - 1:
+        if text.startswith("{") and not re.search("[,|:]", text) and closing(text, 0) == len(text) - 1:
             text = text[1:-1]
         text = _unpunctuated(text)
         for left, right in _WRAPPERS:
@@ -127,10 +131,16 @@ def _unwrap(text: str) -> str:
             return text
 
 
+def _undollared(text: str) -> str:
+    """`$\\frac12$ cup` without its dollars; `$5 or $6` with them."""
+    return re.sub(r"(?<![\\$])\$([^$]*[^$\s\\])\$(?![\d$])", lambda m: m[0] if re.search(r" (?:or|and) ", m[1]) else m[1], text)
+
+
 def _plain_text(text: str) -> str:
     def marked(match: re.Match[str]) -> str:
         words = match[1]
-        if _FUNCTION.match(words.strip()):
+        # \\text{ min} and \\text{sec} are units.
+        if _FUNCTION.match(words.strip()) and (words.strip() not in ("min", "sec") or "operatorname" in match[0]):
             return rf"\{words.strip()} "
         if re.fullmatch(r"\s*[\d.,/+\-^=()\[\]]*\s*", words):
             return words

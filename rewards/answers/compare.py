@@ -55,7 +55,7 @@ def _choice(a: Choice, b: Shape) -> Any:
         return b.text.upper() == a.letter
     if a.rest:
         return shapes_equal(read(clean(a.rest)), b)
-    return None if isinstance(b, Leaf) and re.search("[a-zA-Z]", b.text) else False
+    return same(a.letter, b.text) if isinstance(b, Leaf) and not a.marked and not b.unit else _different(a, b)
 
 
 def _text_equal(a: str, b: str) -> bool | None:
@@ -70,7 +70,7 @@ def _special(a: Special, b: Shape) -> Any:
     if a.name in ("reals", "empty"):
         found = relations.real_set(b)
         if found is None:
-            return False if isinstance(b, Many) else None
+            return _different(a, b)
         return relations.sets_equal(found, sympy.S.Reals if a.name == "reals" else sympy.S.EmptySet)
     return False
 
@@ -81,8 +81,10 @@ def _word(a: Word, b: Shape) -> Any:
             return True
         return sorted(re.findall(r"\w+", a.text)) == sorted(re.findall(r"\w+", b.text))
     if isinstance(b, Leaf):
+        if a.text == b.text.lower():
+            return True
         return False if number(b.text) is not None or re.search(r"\d", b.text) else None
-    return NotImplemented if isinstance(b, Relation) else False
+    return NotImplemented if isinstance(b, Relation) else _different(a, b)
 
 
 def _relation(a: Relation, b: Shape) -> Any:
@@ -97,14 +99,17 @@ def _relation(a: Relation, b: Shape) -> Any:
     side = relations.value_side(a)
     if side is not None:
         return shapes_equal(read(side), b)
-    return relations.solved_by(a, (b,)) if isinstance(b, Leaf) else None
+    found = relations.solved_by(a, (b,)) if isinstance(b, Leaf) else None
+    if found is None and isinstance(b, Leaf) and a.signs == ("=",):
+        # The left side of `… = 0` alone may stand for the equation.
+        bare = equal(parse(a.sides[0]) - parse(a.sides[1]), parse(b.text))
+        return False if bare is False else None
+    return _different(a, b) if found is None else found
 
 
 def _union(a: Union, b: Shape) -> Any:
     left, right = relations.real_set(a), relations.real_set(b)
-    if left is None or right is None:
-        return False if isinstance(b, Leaf | Word) else None
-    return relations.sets_equal(left, right)
+    return _different(a, b) if left is None or right is None else relations.sets_equal(left, right)
 
 
 def _matrix(a: Matrix, b: Shape) -> Any:
@@ -121,7 +126,7 @@ def _matrix(a: Matrix, b: Shape) -> Any:
         if not a.factor and 1 in (len(a.rows), len(a.rows[0])) and len(cells) == len(b.items) and b.open in "([":
             return every(shapes_equal(read(clean(cell)), item) for cell, item in zip(cells, b.items, strict=True))
         return False
-    return False if isinstance(b, Leaf) and number(b.text) is not None else None
+    return _different(a, b)
 
 
 def _dense(matrix: Matrix) -> Any:
@@ -137,15 +142,17 @@ def _bracket(a: Bracket, b: Shape) -> Any:
     if isinstance(b, Bracket):
         if a.open == b.open and a.close == b.close and len(a.items) == len(b.items) and a.open != "{":
             return every(shapes_equal(x, y) for x, y in zip(a.items, b.items, strict=True))
+        if a.open == b.open == "{" and len(a.items) == len(b.items) == 1:
+            return shapes_equal(a.items[0], b.items[0])
         if a.open == b.open == "{" and not any(isinstance(item, Relation) for item in (*a.items, *b.items)):
-            return _same_members(_distinct(a.items), _distinct(b.items))
+            return _same_members(_distinct(_flat(a)), _distinct(_flat(b)))
         left, right = relations.real_set(a), relations.real_set(b)
         if left is not None and right is not None and ("{" in (a.open, b.open) or len(a.items) == len(b.items) == 2):
             return relations.sets_equal(left, right)
         return False
     if isinstance(b, Many):
         if a.open == "{":
-            return _same_members(_distinct(a.items), _distinct(b.items))
+            return _same_members(_distinct(_flat(a)), _distinct(_flat(b)))
         if len(a.items) != len(b.items) or {a.open, a.close} & {"["} and a.close != "]":
             return False
         in_order = every(shapes_equal(x, y) for x, y in zip(a.items, b.items, strict=True))
@@ -153,7 +160,7 @@ def _bracket(a: Bracket, b: Shape) -> Any:
         return in_order or (None if _same_members(a.items, b.items) else in_order)
     if len(a.items) == 1 and a.open == "{":
         return shapes_equal(a.items[0], b)
-    return False if isinstance(b, Leaf) else None
+    return _different(a, b)
 
 
 def _distinct(items: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -175,12 +182,14 @@ def _many(a: Many, b: Shape) -> Any:
         return relations.sets_equal(left, right)
     if isinstance(b, Leaf | Word | Digits | Ratio):
         members = _distinct(_flat(a))
-        return shapes_equal(members[0], b) if len(members) == 1 else False
-    return None
+        # 75, 75 for 75: said twice, or of two things.
+        return (False if shapes_equal(members[0], b) is False else None) if len(members) == 1 else _different(a, b)
+    return _different(a, b)
 
 
-def _flat(many: Many) -> tuple[Shape, ...]:
-    return tuple(inner for item in many.items for inner in (_flat(item) if isinstance(item, Many) else (item,)))
+def _flat(several: Many | Bracket) -> tuple[Shape, ...]:
+    """The members, those of a ± or an "or" among them."""
+    return tuple(inner for item in several.items for inner in (_flat(item) if isinstance(item, Many) else (item,)))
 
 
 def _same_members(a: tuple[Shape, ...], b: tuple[Shape, ...]) -> bool | None:
@@ -208,12 +217,9 @@ def _digits(a: Digits, b: Shape) -> Any:
     if isinstance(b, Digits):
         return value == int(b.text, b.base)
     if isinstance(b, Leaf):
-        plain = number(b.text)
-        if plain is None:
-            return None
         # 203 for 203_7 may have left the base out, which the question gave.
-        return True if plain == value else (None if b.text == a.text else False)
-    return False
+        return None if b.text == a.text and a.base != 10 else same(str(value), b.text)
+    return _different(a, b)
 
 
 def _ratio(a: Ratio, b: Shape) -> Any:
@@ -229,10 +235,10 @@ def _ratio(a: Ratio, b: Shape) -> Any:
         return every(
             same(f"({a.parts[0]})*({y})", f"({b.parts[0]})*({x})") for x, y in zip(a.parts[1:], b.parts[1:], strict=True)
         )
-    if isinstance(b, Leaf) and len(a.parts) == 2 and not a.suffix:
+    if isinstance(b, Leaf) and len(a.parts) == 2 and not a.suffix and re.search("[1-9a-z]", a.parts[1]):
         whole = same(rf"\frac{{{a.parts[0]}}}{{{a.parts[1]}}}", b.text)
         return whole if whole is False or "/" in b.text or "frac" in b.text else None
-    return False
+    return _different(a, b)
 
 
 def _leaf(a: Leaf, b: Shape) -> Any:
@@ -243,6 +249,8 @@ def _leaf(a: Leaf, b: Shape) -> Any:
         return _one_unit(a, b)
     if a.unit.dimension == b.unit.dimension:
         return same(_scaled(a.text, a.unit.factor / b.unit.factor), b.text)
+    if "degree" in (a.unit.dimension, b.unit.dimension) and {a.unit.dimension, b.unit.dimension} & {"celsius", "fahrenheit"}:
+        return same(a.text, b.text)
     if {a.unit.dimension, b.unit.dimension} == {"degree", "radian"}:
         return equal(_in_radians(a), _in_radians(b))
     if a.unit.noun or b.unit.noun:
@@ -252,6 +260,19 @@ def _leaf(a: Leaf, b: Shape) -> Any:
         return found if not found or shared else None
     # `6 m` may be six metres or 6m; a unit of another dimension is another answer.
     return False
+
+
+def _different(a: Shape, b: Shape) -> bool | None:
+    """Two different kinds of thing are different answers, as far as both can be read."""
+    return False if _readable(a) and _readable(b) else None
+
+
+def _readable(shape: Shape) -> bool:
+    if isinstance(shape, Leaf):
+        return parse(shape.text) is not None  # raises where it is not
+    if isinstance(shape, Bracket | Many):
+        return all(_readable(item) for item in shape.items)
+    return not isinstance(shape, Union) or all(_readable(part) for part in shape.parts)
 
 
 def _squeezed(leaf: Leaf) -> str:

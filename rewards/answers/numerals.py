@@ -6,13 +6,17 @@ import re
 from fractions import Fraction
 
 
+MAX_DIGITS = 4000
+"""Longer numerals are nobody's answer, and Python itself refuses them above 4,300."""
+
+
 def number(text: str) -> Fraction | None:
     r"""The exact value of a plain number: integer, decimal, fraction, mixed number, scientific, repeating decimal."""
     text = text.strip().replace(" ", " ")
     sign = 1
     while text[:1] in ("-", "+") and text[1:2] not in ("-", "+"):
         sign, text = (-sign if text[0] == "-" else sign), text[1:].strip()
-    if len(text) > 200 or not text[:1] in set("0123456789.\\"):
+    if len(text) > MAX_DIGITS or not text[:1] in set("0123456789.\\"):
         return None
     value = _unsigned(text)
     return None if value is None else sign * value

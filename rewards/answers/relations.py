@@ -180,7 +180,8 @@ def _variables(relation: Relation) -> Any:
 
 
 def _relation_set(shape: Relation) -> Any:
-    parsed = [parse(side) for side in shape.sides]
+    # g(x) in -80 <= g(x) <= 82 is what the interval holds.
+    parsed = [parse("x" if "(" in side[1:] and _HEAD.fullmatch(side) else side) for side in shape.sides]
     symbols = {symbol for side in parsed for symbol in side.free_symbols}
     if len(symbols) != 1 or any(sign == "in" for sign in shape.signs):
         return None
@@ -211,6 +212,9 @@ def sets_equal(a: Any, b: Any) -> bool | None:
         if all(True in row for row in found):
             return True
         return None if any(None in row for row in found) else False
+    if isinstance(a, sympy.FiniteSet) or isinstance(b, sympy.FiniteSet):
+        kinds = (sympy.Interval, sympy.Union, type(sympy.S.EmptySet))
+        return False if isinstance(a, kinds) or isinstance(b, kinds) else None
     pieces = [_pieces(one) for one in (a, b)]
     if pieces[0] is None or pieces[1] is None:
         return None

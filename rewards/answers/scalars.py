@@ -22,7 +22,7 @@ from rewards.answers.numerals import decimals, number, rounds
 
 DIGITS = 30
 """Significant digits of a numeric comparison; differences below 10^-15 of the values prove nothing."""
-_MAX_EXPONENT = 2000
+_MAX_EXPONENT = 10_000
 _MAX_FACTORIAL = 500
 _MAX_DEPTH = 8
 # Points at which expressions with symbols are compared; the negative ones count only where both sides are real.
@@ -87,6 +87,8 @@ def to_latex(text: str) -> str:
         raise Unreadable("empty")
     if re.search(r"[^\w\s\\{}()\[\]+\-*/^|.,!'&=]", text) or "__" in text:
         raise Unreadable("signs that no expression has")
+    # 2/3\\pi is two thirds of it.
+    text = re.sub(r"(?<![\d^!._a-zA-Z}])(\d+)\s*/\s*(\d+)(?![\d!^.])", r"\\frac{\1}{\2}", text)
     text = _FUNCTIONS.sub(lambda match: "\\" + _LONG.get(match[1], match[1]) + " ", text)
     text = _braced(_groups(text, r"\\(?:sqrt|exp)(?:\[\d+\])?\s*(?=\()"))
     if re.search(r"\d\s+\d|\}\s*\d*\s*\{(?<!\\)(?<!\}\{)", _without_frac_space(text)):
@@ -153,7 +155,7 @@ def _refuse_huge(expression: Any) -> None:
             arg.is_number and not arg.is_Integer or arg.is_Integer and abs(arg) > _MAX_FACTORIAL for arg in node.args
         ):
             raise Unreadable("a huge factorial")
-        if isinstance(node, sympy.Integer) and abs(node).p.bit_length() > 4000:
+        if isinstance(node, sympy.Integer) and abs(node).p.bit_length() > 40_000:
             raise Unreadable("a huge number")
 
 

@@ -114,7 +114,7 @@ _SPECIALS_RE = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _S
 _CHOICE = re.compile(r"(?:(?:option|choice|answer)\s*)?(?:\(\s*([A-Ja-j])\s*\)|\[\s*([A-J])\s*\]|([A-Ja-j])\s*[).:](?!\S*\d)|([A-J]))(?:\s+(.+))?", re.IGNORECASE)
 _SIGN = re.compile(r"\\(?:le|ge|ne|in|notin|approx|equiv|cong|to)(?![a-zA-Z])|[<>=]")
 _SIGN_NAMES = {r"\le": "<=", r"\ge": ">=", r"\ne": "!=", r"\in": "in", r"\approx": "=", r"\equiv": "=", r"\cong": "="}
-_MATRIX = re.compile(r"\\begin\s*\{([pbvB]?matrix|smallmatrix|array)\}(?:\{[^{}]*\})?(.*)\\end\s*\{\1\}", re.DOTALL)
+_MATRIX = re.compile(r"\\begin\s*\{([pbB]?matrix|smallmatrix|array)\}(?:\{[^{}]*\})?(.*)\\end\s*\{\1\}", re.DOTALL)
 _OPEN, _CLOSE = ("(", "[", "{", "\\langle"), (")", "]", "}", "\\rangle")
 _NUMBER_WORDS = {
     word: str(value)
@@ -123,13 +123,16 @@ _NUMBER_WORDS = {
         "nineteen twenty".split()
     )
 }
+_NUMBER_WORDS |= {"half": "1/2", "one half": "1/2", "a half": "1/2", "one-half": "1/2", "one third": "1/3", "one fourth": "1/4", "a dozen": "12"}
 _SMALL_WORDS = frozenset("yes no odd even on off up red all any not and or the at it he she in by is mon tue sun jan may".split())
 
 
 def read(text: str, depth: int = 0) -> Shape:
     """The shape of a cleaned answer."""
-    text = text.strip()
+    text = re.split(r"(?<=\S)\s*\\approx(?![a-zA-Z])", text)[0].strip()  # the exact value comes first
     bare = text.replace(TEXT_OPEN, "").replace(TEXT_CLOSE, "").strip()
+    if bare == "...":
+        return Word(bare)
     if re.fullmatch(rf"{TEXT_OPEN}\s*[-+$]?\d[^{TEXT_OPEN}]*{TEXT_CLOSE}", text):
         text = bare  # \\text{30 dollars}
     for name, pattern in _SPECIALS_RE.items():
@@ -139,12 +142,13 @@ def read(text: str, depth: int = 0) -> Shape:
         return Leaf(text)
     found = (
         _choice(bare)
+        or _compound(bare)
         or _listed(text, depth)
+        or _matrix(text)
+        or _bracket(text, depth)
         or _plus_minus(text, depth)
         or _relation(text)
         or _sets(text, depth)
-        or _matrix(text)
-        or _bracket(text, depth)
         or _digits(bare)
         or _ratio(bare)
     )
@@ -209,6 +213,20 @@ def _shared_head(pieces: list[str]) -> list[str]:
     return pieces
 
 
+def _compound(bare: str) -> Leaf | None:
+    """`3 hours 30 minutes`, `5 dollars and 50 cents`, `5 ft 6 in`: one quantity."""
+    match = re.fullmatch(r"(\d+)\s*([a-z]+)\.?\s*(?:,|and)?\s*(\d+(?:\.\d+)?)\s*([a-z]+)\.?", bare)
+    if match is None:
+        return None
+    large, small = unit(match[2]), unit(match[4])
+    if large is None or small is None or large.noun or large.dimension != small.dimension or large.factor <= small.factor:
+        return None
+    value = number(match[1]), number(match[3])
+    assert value[0] is not None
+    assert value[1] is not None
+    return Leaf(str(value[0] + value[1] * small.factor / large.factor), large)
+
+
 def _relation(text: str) -> Shape | None:
     sides, signs, depth, start = [], [], 0, 0
     for at, sign in enumerate(text):
@@ -227,6 +245,8 @@ def _relation(text: str) -> Shape | None:
         return read(sides[1])
     if not all(sides):
         return None
+    if set(signs) == {"="} and not re.search(r"(?<![\\a-zA-Z])[a-zA-Z]{1,3}(?![a-zA-Z])", " ".join(sides)):
+        return read(sides[-1])  # 0.56 = 56\\%
     strip = str.maketrans("", "", TEXT_OPEN + TEXT_CLOSE)
     return Relation(tuple(side.translate(strip).strip() for side in sides), tuple(signs))
 
@@ -260,7 +280,7 @@ def _bracket(text: str, depth: int) -> Bracket | None:
     if text.startswith((r"\{", "{")) and text.endswith((r"\}", "}")):
         body = text[2:-2] if text.startswith(r"\{") else text[1:-1]
         opened, closed = "{", "}"
-        if not text.startswith(r"\{") and not re.search(r",", body):
+        if not text.startswith(r"\{") and not re.search(r"[,|:]", body):
             return None
     elif text.startswith(r"\langle") and text.endswith(r"\rangle"):
         body, opened, closed = text[7:-7], "(", ")"
@@ -270,7 +290,7 @@ def _bracket(text: str, depth: int) -> Bracket | None:
         return None
     if not _balanced(body):
         return None
-    builder = re.fullmatch(r"\s*([a-zA-Z])\s*(?:\\in\s*\\mathbb\{R\})?\s*(?:\||:|\\mid)\s*(.+)", body)
+    builder = re.fullmatch(r"\s*([a-zA-Z]|\([a-z]\s*,\s*[a-z]\))\s*(?:\\in\s*\\mathbb\{R\}(?:\^2)?)?\s*(?:\||:|\\mid)\s*(.+)", body)
     if opened == "{" and builder:
         return Bracket("{", "}", (read(builder[2], depth + 1),))
     items = [item.strip() for item in split(body, r"\s*[,;]\s*")]
@@ -311,6 +331,10 @@ def _digits(bare: str) -> Digits | None:
 
 
 def _ratio(bare: str) -> Ratio | None:
+    hour = re.fullmatch(r"(\d{1,2})\s*(?:([ap])\.?\s*m\.?|o'clock)", bare, re.IGNORECASE)
+    if hour:
+        return Ratio((hour[1], "00"), f"{hour[2].lower()}m" if hour[2] else "")
+    bare = re.sub(r"(?<=\d) to (?=\d)", ":", bare)
     bare = re.sub(r"\\!|\\colon", lambda m: ":" if m[0] == r"\colon" else "", bare)
     match = re.fullmatch(r"([^:\s]+(?:\s*:\s*[^:\s]+)+)\s*([ap]\.?\s*m\.?)?", bare, re.IGNORECASE)
     if match is None:
@@ -327,14 +351,23 @@ _AMOUNT = r"[+-]?\s*(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*(?:\\times|\\cdot|x|\*)\s*
 
 
 def _quantity(text: str, bare: str) -> Shape:
-    money = re.fullmatch(rf"([+-]?)\s*(?:[Uu][Ss]|US)?([{MONEY}])\s*([+-]?\s*[\d.,]+.*)", bare)
+    money = re.fullmatch(rf"([+-]?)\s*(?:[Uu][Ss]|US)?([{MONEY}])\s*([+-]?\s*(?:[\d.,]|\\frac).*)", bare)
     if money:
         rest = _quantity(money[1] + money[3], money[1] + money[3])
         if isinstance(rest, Leaf) and (rest.unit is None or rest.unit.noun or rest.unit.dimension == unit(money[2]).dimension):  # type: ignore[union-attr]
             return Leaf(rest.text, unit(money[2]))
+    code = re.fullmatch(r"(USD|EUR|GBP|INR|Rs\.?)\s*(\d.*)", bare)
+    if code:
+        return _quantity(f"{code[2]} {code[1]}", f"{code[2]} {code[1]}")
+    ordinal = re.fullmatch(r"(\d+)\s*(?:st|nd|rd|th)", bare)
+    if ordinal:
+        return Leaf(ordinal[1])
     joined = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     value, words = _unit_behind(joined)
     if words:
+        dozens = number(value)
+        if words.lower().startswith("dozen") and dozens is not None:
+            return Leaf(f"{12 * dozens}")
         found = unit(words)
         if found is not None:
             return Leaf(value, found)
@@ -359,7 +392,9 @@ def _unit_behind(text: str) -> tuple[str, str]:
     plain = re.fullmatch(rf"({_AMOUNT}|[+-]?\\frac\{{\d+\}}\{{\d+\}}|.*\\pi|.*\\sqrt\{{\d+\}}|.*\d\)?)\s*([a-zA-Z][a-zA-Z .'/-]*(?:\^\s*\{{?[23]\}}?|[23])?)", text)
     if plain and not plain[1].endswith(("\\", "_", "^")):
         words = plain[2].strip()
-        apart = text[len(plain[1])] == " "
+        # The h of \\pi r^2 h is no hour.
+        alone = not re.search(r"(?<![\\a-zA-Z])[a-zA-Z](?![a-zA-Z])", plain[1])
+        apart = text[len(plain[1])] == " " and alone
         known = unit(words)
         if known and not known.noun and (len(words) > 2 or (apart and words not in ("i", "e", "u")) or words in ("cm", "mm", "km", "kg", "ft", "lb")):
             return plain[1].strip(), words
@@ -371,6 +406,8 @@ def _unit_behind(text: str) -> tuple[str, str]:
 def _is_words(text: str, bare: str) -> bool:
     if re.fullmatch(rf"{TEXT_OPEN}[^{TEXT_OPEN}{TEXT_CLOSE}]*{TEXT_CLOSE}", text):
         return number(bare) is None and len(bare) > 1 and re.fullmatch(r"[\w\s.,'\"/-]+", bare) is not None
+    if re.fullmatch(r"[\w\s'+*/-]+", bare) and re.search(r"\d\s*[+*/-]\s*[A-Za-z']{3,}|[A-Za-z']{3,}\s*[+*/-]\s*\d", bare):
+        return True  # 10 + John's age
     if not re.fullmatch(r"[A-Za-z][A-Za-z\s.'-]*\d{0,4}", bare) or (re.search(r"\d", bare) and not re.search(r"[a-zA-Z]{3,} \d", bare)):
         return False
     return bool(re.search(r"[A-Za-z]{4}", bare)) or bare.lower() in _SMALL_WORDS or " " in bare and bool(re.search(r"[A-Za-z]{3}", bare))

@@ -58,6 +58,8 @@ _OTHER: dict[str, dict[str, Fraction]] = {
     "degree": {"deg degree ^\\circ": Fraction(1)},
     "radian": {"rad radian": Fraction(1)},
     "kelvin": {"kelvin": Fraction(1)},
+    "celsius": {"celsius": Fraction(1)},
+    "fahrenheit": {"fahrenheit": Fraction(1)},
     "unit": {"unit u": Fraction(1)},
     "speed": {"mph": 63360 * _INCH / 3600, "kmh kmph kph": Fraction(1000, 3600)},
     "energy": {"j joule": Fraction(1), "kj": Fraction(1000)},
@@ -86,6 +88,7 @@ def unit(words: str) -> Unit | None:
     """
     words = re.sub(r"[{}]", "", words).replace(r"\cdot", " ").strip(" .").lower()
     words = re.sub(r"(?<=[a-z])\.(?=[a-z]|$|\s)", "", words)
+    words = re.sub(r"^degrees? (c|f)(?:elsius|ahrenheit)?$", lambda match: {"c": "celsius", "f": "fahrenheit"}[match[1]], words)
     if not words or not re.fullmatch(r"[a-z$€£¥₹¢%/^\d\s\\'-]+", words):
         return None
     top, per, bottom = re.sub(r"\bper\b|\bin an?\b(?=.*hour)", "/", words).partition("/")
