@@ -16,14 +16,14 @@ from __future__ import annotations
 import re
 
 from rewards.answers.clean import clean
-from rewards.answers.solution import extract
 from rewards.answers.numerals import same_number
+from rewards.answers.solution import extract
 from rewards.answers.worker import Decision, Worker
 
-__all__ = ["LIMIT_S", "MAX_CHARACTERS", "Decision", "decide", "equivalent", "extract"]
+__all__ = ["LIMIT_S", "MAX_CHARACTERS", "Decision", "decide", "equivalent", "extract", "worker_pid"]
 
 LIMIT_S = 2.0
-"""Seconds a comparison may take."""
+"""Seconds of processor time that a comparison may take; what cannot be interrupted is killed after 10 × this + 5 s on the clock."""
 MAX_CHARACTERS = 1000
 """Longer answers are nobody's; they are not looked at."""
 
@@ -35,6 +35,11 @@ _CODE = re.compile(
 )
 
 _worker = Worker()
+
+
+def worker_pid() -> int | None:
+    """Process id of the worker; None where none runs."""
+    return _worker.pid
 
 
 def equivalent(a: str, b: str, *, limit_s: float = LIMIT_S) -> bool | None:

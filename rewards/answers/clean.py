@@ -56,9 +56,13 @@ _SPACES = re.compile(r"(?<!\\)\\[,;:> ]|\\(?:quad|qquad|enspace|thinspace|space|
 # `1{,}234`, `1,\!234`, `1\,234` and `1 234` are one number; so is `1,234` unless a bracket makes it a list (see shapes.py).
 _THOUSANDS = re.compile(r"(?<=\d)\s*(?:\{\s*,\s*\}\s*(?:\\!)?|,\s*\\!|\\[,; ]\s*)\s*(?=\d{3}(?!\d))")
 _THOUSANDS_SPACED = re.compile(r"(?<![\d.])(\d{1,3})((?: \d{3})+)(?![\d/])")
-_TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathsf|hbox|operatorname)\*?\s*\{([^{}]*)\}")
+_TEXT = re.compile(
+    r"\\(?:text|mbox|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathsf|hbox|operatorname)\*?\s*\{([^{}]*)\}"
+)
 _FONT = re.compile(r"\\(?:mathbf|mathit|mathcal|boldsymbol|bm|vec|overrightarrow|mathbb)\s*\{([a-zA-Z0-9]+)\}(?<!\\mathbb\{R\})")
 _FUNCTION = re.compile(r"^(?:sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|arcsin|arccos|arctan|sinh|cosh|tanh|mod|lcm)$")
+# A box and its brace, any other brace, or a box without braces: \\boxed 5.
+_BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)(?:\s+(?P<plain>[^\s{\\]\S*)|\s*(?P<box>\{))|\\[\\{}]|(?P<open>\{)|(?P<close>\})")
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"'))
 
 
@@ -87,15 +91,17 @@ def clean(text: str) -> str:
 
 
 def boxed(text: str) -> str | None:
-    r"""What the last `\boxed{…}` or `\fbox{…}` holds; None where there is none, or its brace never closes."""
-    for match in reversed(list(re.finditer(r"\\f?boxed\s*(?=\{)|\\fbox\s*(?=\{)|\\boxed\s+(?=\S)", text))):
-        start = match.end()
-        if text[start] != "{":
-            return text[start:].split()[0]
-        end = closing(text, start)
-        if end is not None:
-            return text[start + 1 : end]
-    return None
+    r"""What the last `\boxed{…}` or `\fbox{…}` holds; None where there is none, or its brace never closes. One pass."""
+    opened: list[int | None] = []
+    found: tuple[int, str] | None = None
+    for match in _BOX_OR_BRACE.finditer(text):
+        if match["plain"]:
+            found = (match.start(), match["plain"])
+        elif match["box"] or match["open"]:
+            opened.append(match.end() if match["box"] else None)
+        elif match["close"] and opened and (start := opened.pop()) is not None and (found is None or start > found[0]):
+            found = (start, text[start : match.start()])
+    return found[1] if found else None
 
 
 def closing(text: str, start: int) -> int | None:

@@ -7,16 +7,18 @@ say must agree: `5\text{ cm}` is not `5\text{ m}`, and is `50\text{ mm}`.
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import Any
 
 import sympy
 
 from rewards.answers import relations
+from rewards.answers.amounts import leaves_equal
 from rewards.answers.clean import TEXT_CLOSE, TEXT_OPEN, clean
+from rewards.answers.expressions import parse
 from rewards.answers.numerals import number
-from rewards.answers.scalars import equal, every, parse, same
-from rewards.answers.shapes import Bracket, Choice, Digits, Leaf, Many, Matrix, Ratio, Relation, Shape, Special, Union, Word, read
+from rewards.answers.reading import read
+from rewards.answers.scalars import equal, every, same
+from rewards.answers.shapes import Bracket, Choice, Digits, Leaf, Many, Matrix, Ratio, Relation, Shape, Special, Union, Word
 
 _SPACE = re.compile(rf"[\s{TEXT_OPEN}{TEXT_CLOSE}]")
 
@@ -153,7 +155,7 @@ def _bracket(a: Bracket, b: Shape) -> Any:
     if isinstance(b, Many):
         if a.open == "{":
             return _same_members(_distinct(_flat(a)), _distinct(_flat(b)))
-        if len(a.items) != len(b.items) or {a.open, a.close} & {"["} and a.close != "]":
+        if len(a.items) != len(b.items) or ({a.open, a.close} & {"["} and a.close != "]"):
             return False
         in_order = every(shapes_equal(x, y) for x, y in zip(a.items, b.items, strict=True))
         # 2, 1 may have meant (2, 1) or {1, 2}: only what is in neither is wrong.
@@ -232,34 +234,11 @@ def _ratio(a: Ratio, b: Shape) -> Any:
             return False
         if all(re.fullmatch(r"\d\d", part) for part in (*a.parts[1:], *b.parts[1:])):
             return False  # times of day
-        return every(
-            same(f"({a.parts[0]})*({y})", f"({b.parts[0]})*({x})") for x, y in zip(a.parts[1:], b.parts[1:], strict=True)
-        )
+        return every(same(f"({a.parts[0]})*({y})", f"({b.parts[0]})*({x})") for x, y in zip(a.parts[1:], b.parts[1:], strict=True))
     if isinstance(b, Leaf) and len(a.parts) == 2 and not a.suffix and re.search("[1-9a-z]", a.parts[1]):
         whole = same(rf"\frac{{{a.parts[0]}}}{{{a.parts[1]}}}", b.text)
         return whole if whole is False or "/" in b.text or "frac" in b.text else None
     return _different(a, b)
-
-
-def _leaf(a: Leaf, b: Shape) -> Any:
-    assert isinstance(b, Leaf)  # every other shape has its rule above
-    if _squeezed(a) == _squeezed(b):
-        return True
-    if a.unit is None or b.unit is None:
-        return _one_unit(a, b)
-    if a.unit.dimension == b.unit.dimension:
-        return same(_scaled(a.text, a.unit.factor / b.unit.factor), b.text)
-    if "degree" in (a.unit.dimension, b.unit.dimension) and {a.unit.dimension, b.unit.dimension} & {"celsius", "fahrenheit"}:
-        return same(a.text, b.text)
-    if {a.unit.dimension, b.unit.dimension} == {"degree", "radian"}:
-        return equal(_in_radians(a), _in_radians(b))
-    if a.unit.noun or b.unit.noun:
-        found = same(a.text, b.text)
-        shared = set(a.unit.dimension.split()) & set(b.unit.dimension.split())
-        # 5 students for 5 people: nobody can tell from the answers alone.
-        return found if not found or shared else None
-    # `6 m` may be six metres or 6m; a unit of another dimension is another answer.
-    return False
 
 
 def _different(a: Shape, b: Shape) -> bool | None:
@@ -275,48 +254,6 @@ def _readable(shape: Shape) -> bool:
     return not isinstance(shape, Union) or all(_readable(part) for part in shape.parts)
 
 
-def _squeezed(leaf: Leaf) -> str:
-    return _SPACE.sub("", leaf.text) + (f" {leaf.unit.dimension} {leaf.unit.factor}" if leaf.unit else "")
-
-
-def _one_unit(a: Leaf, b: Leaf) -> bool | None:
-    """At least one side says no unit."""
-    with_unit, plain = (a, b) if a.unit else (b, a)
-    found = same(a.text, b.text)
-    if found or with_unit.unit is None:
-        return found
-    if with_unit.unit.dimension == "percent":
-        return same(f"({with_unit.text})/100", plain.text) if number(with_unit.text) is None else _percent(with_unit.text, plain.text)
-    if with_unit.unit.dimension == "degree" and "\\pi" in plain.text:
-        return equal(_in_radians(with_unit), parse(plain.text))
-    if with_unit.unit.dimension == "dollar" and with_unit.unit.factor != 1:
-        # Cents against a bare number: 50 cents may stand for 0.50.
-        return None if same(_scaled(with_unit.text, with_unit.unit.factor), plain.text) else found
-    return found
-
-
-def _percent(text: str, plain: str) -> bool | None:
-    value = number(text)
-    assert value is not None
-    found = equal(sympy.Rational(value.numerator, value.denominator * 100), parse(plain))
-    return found
-
-
-def _in_radians(leaf: Leaf) -> Any:
-    value = parse(leaf.text)
-    return value * sympy.pi / 180 if leaf.unit and leaf.unit.dimension == "degree" else value
-
-
-def _scaled(text: str, factor: Fraction) -> str:
-    if factor == 1:
-        return text
-    plain = number(text)
-    if plain is not None:
-        scaled = plain * factor
-        return rf"\frac{{{scaled.numerator}}}{{{scaled.denominator}}}" if scaled >= 0 else rf"-\frac{{{-scaled.numerator}}}{{{scaled.denominator}}}"
-    return rf"\frac{{{factor.numerator}}}{{{factor.denominator}}}({text})"
-
-
 _RULES: tuple[tuple[type, Any], ...] = (
     (Special, _special),
     (Choice, _choice),
@@ -328,5 +265,5 @@ _RULES: tuple[tuple[type, Any], ...] = (
     (Many, _many),
     (Digits, _digits),
     (Ratio, _ratio),
-    (Leaf, _leaf),
+    (Leaf, leaves_equal),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-
 MAX_DIGITS = 4000
 """Longer numerals are nobody's answer, and Python itself refuses them above 4,300."""
 
@@ -16,7 +15,7 @@ def number(text: str) -> Fraction | None:
     sign = 1
     while text[:1] in ("-", "+") and text[1:2] not in ("-", "+"):
         sign, text = (-sign if text[0] == "-" else sign), text[1:].strip()
-    if len(text) > MAX_DIGITS or not text[:1] in set("0123456789.\\"):
+    if len(text) > MAX_DIGITS or text[:1] not in set("0123456789.\\"):
         return None
     value = _unsigned(text)
     return None if value is None else sign * value

@@ -7,11 +7,15 @@ from typing import Any
 
 import sympy
 
-from rewards.answers.scalars import Unreadable, equal, every, parse, same
+from rewards.answers.expressions import Unreadable, parse
+from rewards.answers.scalars import equal, every, same
 from rewards.answers.shapes import Bracket, Leaf, Many, Relation, Shape, Special, Union
 
 _FLIP = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
-_HEAD = re.compile(r"\(\s*[a-z](?:\s*,\s*[a-z])+\s*\)|[a-zA-Z](?:_\{?\w+\}?)?(?:\^\{-1\})?\s*\(\s*[a-z](?:\s*,\s*[a-z])*\s*\)|[a-zA-Z]\w?(?:_\{?\w+\}?)?|\\(?:theta|alpha|beta|gamma|angle\s*\w+)|[A-Z]{2,3}|[a-z]{4,}(?: [a-z]+)*", re.IGNORECASE)
+_HEAD = re.compile(
+    r"\(\s*[a-z](?:\s*,\s*[a-z])+\s*\)|[a-zA-Z](?:_\{?\w+\}?)?(?:\^\{-1\})?\s*\(\s*[a-z](?:\s*,\s*[a-z])*\s*\)|[a-zA-Z]\w?(?:_\{?\w+\}?)?|\\(?:theta|alpha|beta|gamma|angle\s*\w+)|[A-Z]{2,3}|[a-z]{4,}(?: [a-z]+)*",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"[a-zA-Z]|\\(?:theta|alpha|beta|gamma|lambda|omega|phi)")
 
 
@@ -53,7 +57,10 @@ def _same_values(a: Relation, b: Relation) -> bool | None:
 
 def _same_equation(a: Relation, b: Relation) -> bool | None:
     heads = [(value_side(one), one) for one in (a, b)]
-    if all(value is not None and not _NAME.fullmatch(one.sides[0].strip()) and not _NAME.fullmatch(one.sides[1].strip()) for value, one in heads):
+    if all(
+        value is not None and not _NAME.fullmatch(one.sides[0].strip()) and not _NAME.fullmatch(one.sides[1].strip())
+        for value, one in heads
+    ):
         # AB = 9 and f(x) = 2x name what they give; the name is no product.
         names = [re.sub(r"\s", "", one.sides[0]) for _, one in heads]
         found = same(str(heads[0][0]), str(heads[1][0]))
@@ -86,7 +93,9 @@ def _same_zeros(f: Any, g: Any) -> bool | None:
     if len(symbols) == 1:
         return sets_equal(sympy.FiniteSet(*sympy.roots(f, multiple=True)), sympy.FiniteSet(*sympy.roots(g, multiple=True)))
     factors = [{factor for factor, _ in sympy.factor_list(one)[1]} for one in (f, g)]
-    return all(any(not sympy.simplify(x / y).free_symbols for y in factors[1]) for x in factors[0]) and len(factors[0]) == len(factors[1])
+    return all(any(not sympy.simplify(x / y).free_symbols for y in factors[1]) for x in factors[0]) and len(factors[0]) == len(
+        factors[1]
+    )
 
 
 def _same_inequality(a: Relation, b: Relation) -> bool | None:
@@ -246,4 +255,3 @@ def _pieces(found: Any) -> list[tuple[Any, Any, bool, bool]] | None:
         elif part != sympy.S.EmptySet:
             return None
     return sorted(pieces, key=lambda piece: float(piece[0]))
-

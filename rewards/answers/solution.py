@@ -8,7 +8,7 @@ from rewards.answers.clean import boxed
 
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
 _SAID = re.compile(
-    r"(?:(?:the|final|correct|my)[ \t]+)*\b(?:answer|solution|result)[ \t]*(?:\([^()\n]{0,40}\)[ \t]*)?(?:is|are|was|equals|would be|to be|:|=)(?:[ \t]*:)?"
+    r"\b(?:answer|solution|result)[ \t]*(?:\([^()\n]{0,40}\)[ \t]*)?(?:is|are|was|equals|would be|to be|:|=)(?:[ \t]*:)?"
     r"[ \t]*\**[ \t]*(\S[^\n]*)",
     re.IGNORECASE,
 )

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 MEMORY_MIB = 1024
 """Address space of a worker. sympy with math-verify takes about 200 MiB of it."""
-RENEW_AFTER = 2000
+RENEW_AFTER = 5000
 """Comparisons after which a worker is replaced: parsers and sympy keep caches that only grow."""
 START_S = 60.0
 
@@ -45,20 +45,25 @@ class Worker:
         with self._lock:
             process = self._ready()
             assert process.stdin is not None
+            line: bytes | None
             try:
                 process.stdin.write(json.dumps([a, b, limit_s]).encode() + b"\n")
                 process.stdin.flush()
-                # The child stops itself at the limit; a C function that cannot be interrupted is killed from here.
-                line = _line(process, 2 * limit_s + 1)
+                # The child stops itself at the limit; a C function that cannot be interrupted is killed from here. The child's
+                # limit is processor time, so that a busy machine decides nothing; ours is the clock's.
+                line = _line(process, 10 * limit_s + 5)
             except BrokenPipeError:
                 line = b""
             self._done += 1
             if line:
                 equal, why = json.loads(line)
                 return Decision(equal, why)
-            why = "time" if process.poll() is None else "died"
             self.close()
-            return Decision(None, why)
+            return Decision(None, "time" if line is None else "died")
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
 
     def close(self) -> None:
         """Kill the child; the next comparison starts another."""
@@ -91,11 +96,11 @@ def _start() -> subprocess.Popen[bytes]:
     return process
 
 
-def _line(process: subprocess.Popen[bytes], limit_s: float) -> bytes:
-    """One line of the child's; nothing where the limit passed or the child died."""
+def _line(process: subprocess.Popen[bytes], limit_s: float) -> bytes | None:
+    """One line of the child's; None where the limit passed, nothing where the child died."""
     assert process.stdout is not None
     found, _, _ = select.select([process.stdout], [], [], limit_s)
-    return process.stdout.readline() if found else b""
+    return process.stdout.readline() if found else None
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -110,7 +115,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 class _OutOfTime(BaseException):
-    """Raised by the alarm; no library may catch it on the way up as an error of its own."""
+    """Raised by the timer; no library may catch it on the way up as an error of its own."""
 
 
 def serve() -> None:
@@ -126,14 +131,14 @@ def serve() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(2000)
     sys.set_int_max_str_digits(5000)
-    signal.signal(signal.SIGALRM, _alarm)
+    signal.signal(signal.SIGPROF, _alarm)
     unreadable = _errors(sympy)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints is no answer
     out.write(b"ready\n")
     for line in sys.stdin.buffer:
         a, b, limit_s = json.loads(line)
-        signal.setitimer(signal.ITIMER_REAL, limit_s)
+        signal.setitimer(signal.ITIMER_PROF, limit_s)
         try:
             answer: tuple[bool | None, str] = (found := compare(a, b), "" if found is not None else "unreadable")
         except _OutOfTime:
@@ -143,7 +148,7 @@ def serve() -> None:
         except unreadable:
             answer = (None, "unreadable")
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         out.write(json.dumps(answer).encode() + b"\n")
 
 
