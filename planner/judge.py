@@ -133,18 +133,24 @@ class Judge:
 
     def chains(self, inputs: Iterable[ExecutionInput], watch: Watch | None = None) -> dict[tuple[str, Order], Chain]:
         """One chain an input, by (pair id, order), forced where asked for and needed. `watch` may show progress."""
+        return {key: drawn for key, (drawn,) in self.votes(inputs, 1, watch).items()}
+
+    def votes(self, inputs: Iterable[ExecutionInput], n: int, watch: Watch | None = None) -> dict[tuple[str, Order], list[Chain]]:
+        """`n` chains an input, by (pair id, order), each forced where asked for and needed. `watch` may show progress."""
         by_key = {item.key: item for item in inputs}
         if self.decide == "likelihood":
+            if n != 1:
+                raise ValueError("a likelihood is the same however often it is read: ask for one vote")
             made = judge_by_likelihood(self.engine, self.style, by_key.values(), self.calibration)
         else:
-            made = execute(self.engine, self.style, by_key.values(), n=1, max_tokens=self.max_tokens, sampling=self.sampling)
-        chains = {key: found[0] for key, found in (watch(made, len(by_key)) if watch else made)}
+            made = execute(self.engine, self.style, by_key.values(), n=n, max_tokens=self.max_tokens, sampling=self.sampling)
+        chains = dict(watch(made, len(by_key)) if watch else made)
         if self.force and self.decide == "text":
-            silent = {chain.id: (by_key[key], chain) for key, chain in chains.items() if needs_forcing(chain)}
+            silent = {c.id: (by_key[key], c) for key, drawn in chains.items() for c in drawn if needs_forcing(c)}
             for forced in ask_forced(self.engine, self.style, silent.values()):
                 item, chain = silent[forced.chain_id]
-                chains[item.key] = forced_chain(chain, forced)
-        return {(by_key[key].pair.id, by_key[key].order): chain for key, chain in chains.items()}
+                chains[item.key][chain.sample] = forced_chain(chain, forced)
+        return {(by_key[key].pair.id, by_key[key].order): drawn for key, drawn in chains.items()}
 
 
 def read_card(path: str | Path) -> JudgeCard:
@@ -171,7 +177,7 @@ def write_card(path: str | Path, card: JudgeCard) -> None:
 
 
 def merge(chains: list[Chain], rule: OrderRule) -> Judgment:
-    """Merge a pair's chains, one an order, into one judgment in the naming of the pair as it stands."""
+    """Merge a pair's chains, as many in each order, into one judgment in the naming of the pair as it stands."""
     orders = tuple(_in_pair_naming(chain) for chain in chains)
     said = [one.verdict for one in orders]
     named = [one.p_a for one in orders if one.p_a is not None and one.verdict != "none"]
@@ -181,7 +187,7 @@ def merge(chains: list[Chain], rule: OrderRule) -> Judgment:
     first = orders[0]
     return Judgment(
         verdict=verdict, p_a=p_a, plan=first.plan, execution=first.execution,
-        consistent=agree and said[0] != "none" and len(orders) == 2, orders=orders,
+        consistent=agree and said[0] != "none" and {one.order for one in orders} == set(ORDERS), orders=orders,
     )  # fmt: skip
 
 

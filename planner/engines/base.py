@@ -72,6 +72,11 @@ class Counters(NamedTuple):
 class Engine(Protocol):
     """`model` may be changed between calls with `load`; everything else is fixed at the start."""
 
+    @property
+    def model(self) -> str:
+        """What is loaded now."""
+        ...
+
     def sample(self, requests: Iterable[Request]) -> Iterator[tuple[str, tuple[Completion, ...]]]:
         """Yield (key, n completions) as each request finishes. Pulls from `requests` only as room comes free."""
         ...

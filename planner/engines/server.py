@@ -108,7 +108,7 @@ class ServerEngine:
         if model not in served:
             names = ", ".join(served) or "no models (the URL of an API usually ends in /v1)"
             raise EngineError(f"{self._url} serves {names}; its weights cannot be switched from here: name that or serve {model}")
-        self._model, self._is_vllm = model, served[model].get("owned_by") == "vllm"
+        self.model, self._is_vllm = model, served[model].get("owned_by") == "vllm"
         self._max_model_len: int | None = min(filter(None, (self._limit, served[model].get("max_model_len"))), default=None)
         self._letter_ids = self._find_letters() if self._is_vllm else None
 
@@ -171,7 +171,7 @@ class ServerEngine:
             raise EngineError(
                 f"{self._url} is no vLLM server, and only those go on from a prefill; --force and the set `short` need it"
             )
-        body = {"model": self._model, "n": request.n, "max_tokens": request.max_tokens, **_chat(request.messages, request.prefill)}
+        body = {"model": self.model, "n": request.n, "max_tokens": request.max_tokens, **_chat(request.messages, request.prefill)}
         body |= {"temperature": request.sampling.temperature, "top_p": request.sampling.top_p}
         if request.stop:
             body["stop"] = list(request.stop)
@@ -223,7 +223,7 @@ class ServerEngine:
         return Completion(text=text, finish_reason=finish, stop=stop, tokens=tokens, letters=tuple(letters))
 
     def _tokenize(self, what: dict[str, Any]) -> Any:
-        url, body = self._url.removesuffix("/v1") + "/tokenize", {"model": self._model, **what}
+        url, body = self._url.removesuffix("/v1") + "/tokenize", {"model": self.model, **what}
         return self._result(self._send(self._client.post(url, cast_to=object, body=body)), "a text to tokenize")
 
     def _find_letters(self) -> list[int] | None:

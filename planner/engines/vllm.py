@@ -75,6 +75,7 @@ class VllmEngine:
             )  # fmt: skip
         except (ValueError, OSError, RuntimeError) as error:
             raise EngineError(f"vLLM cannot serve {model}: {cause(error)}") from error
+        self.model = model
         self._engine = self._llm.llm_engine
         self._max_model_len = int(self._llm.model_config.max_model_len)
         self._window = 4 * max_num_seqs
@@ -123,6 +124,7 @@ class VllmEngine:
         # Keys and values in the cache were computed with the old weights.
         if not self._llm.reset_prefix_cache():
             raise EngineError(f"cannot switch to {model} while requests are running")
+        self.model = model
 
     @property
     def counters(self) -> Counters:
