@@ -52,7 +52,8 @@ def judge(strengths: Array, bias: float, hard: bool, rng: np.random.Generator) -
 
 def play(strategy: Strategy, n: int, ask: Asked) -> tuple[list[float], int]:
     """(rewards, pairs asked) of one group."""
-    rounds, results = schedule(strategy, n), {}
+    rounds = schedule(strategy, n)
+    results: dict[Match, float] = {}
     matches = next(rounds)
     while matches:
         results |= ask(matches)

@@ -1,0 +1,161 @@
+"""One TOML file says which judge gives rewards and how; every adapter and the server read the same one.
+
+    model = "runs/demo/M2_DPO"
+    [scoring]
+    strategy = "circular"
+
+Where a trainer cannot pass arguments, `EVALPLANNER_REWARD` names the file. Imports neither torch nor vLLM.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from planner.engines.base import Engine
+from planner.judge import CARD, Judge, read_card
+from planner.models import EMBEDDED
+from planner.records import Record
+from planner.styles.evalplanner import EvalPlannerStyle
+from prompts import PromptSet
+from rewards.contest import Scoring
+
+ENVIRONMENT = "EVALPLANNER_REWARD"
+
+
+class RewardError(RuntimeError):
+    """A reward that cannot be given as things are set up; the message says what to change."""
+
+
+class EngineOptions(Record):
+    """What the judge runs on, where it runs in this house. Speed and memory only."""
+
+    max_model_len: PositiveInt | None = None
+    max_num_seqs: PositiveInt = 64
+    tensor_parallel: PositiveInt = 1
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Beside a trainer on the same GPU, give it the share that the trainer leaves."""
+    kv_cache_gb: PositiveInt = 2
+    """On a CPU."""
+
+
+class HttpOptions(Record):
+    """What `evalplanner serve` accepts, and how long it holds it."""
+
+    cohort: PositiveInt = 1
+    """Responses to one prompt that `/get_reward` and `/verify` wait for before they are scored as a group; 1: no waiting."""
+    wait_s: PositiveFloat = 60.0
+    """Longest wait for a cohort; then those who came are scored, and one who came alone against the reference."""
+    deadline_s: Annotated[float, Field(gt=0, le=150)] = 150.0
+    """Waiting and judging of one request. OpenRLHF's client gives up at 180 s and asks again."""
+    remember_s: PositiveFloat = 600.0
+    """How long the reward of a request whose client went away is kept for its next try."""
+    max_body_bytes: PositiveInt = 16 * 2**20
+    max_batch: PositiveInt = 256
+    """Responses in one request."""
+    max_queue: PositiveInt = 512
+    """Requests accepted and not yet answered; one more is refused with 429."""
+
+
+class RewardConfig(Record):
+    """A judge and how it scores."""
+
+    model: str = EMBEDDED
+    """`embedded`, a checkpoint folder, a hub id; with `url`, the served model's name."""
+    url: str | None = None
+    """An OpenAI-compatible API that serves `model` already, e.g. http://127.0.0.1:8000/v1."""
+    prompts: PromptSet | None = None
+    """How a model without `judge.json` is asked. The embedded one is asked with `short`."""
+    force: bool | None = None
+    """Read a verdict from the probabilities where the text names none. Unset: only for the embedded model, which never names one."""
+    max_tokens: PositiveInt | None = None
+    """Of one judgment. Unset: the checkpoint's own, 48 for the embedded model, else 2048."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    num_generations: PositiveInt | None = None
+    """TRL's setting of the same name. Needed in training with more than one process, where nothing else shows a torn group."""
+    reference_column: str = "reference"
+    """Where a data set keeps a known answer, if it has one."""
+    scoring: Scoring = Scoring()
+    engine: EngineOptions = EngineOptions()
+    http: HttpOptions = HttpOptions()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RewardConfig:
+        if self.scoring.votes > 1 and self.temperature == 0:
+            raise ValueError("scoring.votes > 1 needs temperature > 0, or all votes are the same")
+        if self.http.wait_s >= self.http.deadline_s:
+            raise ValueError("http.wait_s must leave time to judge within http.deadline_s")
+        return self
+
+
+def load_reward_config(path: str | Path | None = None) -> RewardConfig:
+    """Read a TOML file; None: the file that `EVALPLANNER_REWARD` names, or all defaults where it is not set.
+
+    Raises:
+        RewardError: unreadable, not TOML, an unknown key, or a value out of range; one line, the key named.
+    """
+    named = path or os.environ.get(ENVIRONMENT)
+    if not named:
+        return RewardConfig()
+    try:
+        return RewardConfig.model_validate(tomllib.loads(Path(named).read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RewardError(f"{named} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise RewardError(f"{named} is not TOML: {error}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"])) or "config"
+        what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
+        raise RewardError(f"{named}: {key}: {what}") from None
+
+
+def judge_for(config: RewardConfig, engine: Engine) -> Judge:
+    """The judge of a config on an engine that serves its model.
+
+    Raises:
+        RewardError: nothing says how the model wants to be asked.
+    """
+    from planner.engines.base import Sampling
+
+    embedded = config.model == EMBEDDED
+    carded = (Path(config.model) / CARD).is_file()
+    if config.prompts is None and not carded and not embedded:
+        raise RewardError(f'{config.model} has no {CARD} that says how it wants to be asked: set prompts = "paper" or "short"')
+    if config.prompts is None and carded:
+        card = read_card(config.model)
+        style, limit = card.style, card.max_tokens
+    else:
+        style, limit = EvalPlannerStyle(prompt_set=config.prompts or "short"), 48 if embedded else 2048
+    return Judge(
+        engine,
+        style,
+        max_tokens=config.max_tokens or limit,
+        force=embedded if config.force is None else config.force,
+        sampling=Sampling(config.temperature, config.top_p),
+    )
+
+
+def open_judge(config: RewardConfig) -> Judge:
+    """The judge of a config with an engine of its own: a client where `url` is set, else vLLM in this process.
+
+    Raises:
+        EngineError, ModelError, RewardError: it cannot be opened; the message says what to do.
+    """
+    if config.url is not None:
+        from planner.engines.server import ServerEngine
+
+        return judge_for(config, ServerEngine(config.url, config.model))
+    from planner.engines.vllm import VllmEngine
+
+    options = config.engine
+    engine = VllmEngine(
+        config.model, max_model_len=options.max_model_len, max_num_seqs=options.max_num_seqs, tensor_parallel=options.tensor_parallel,
+        gpu_memory_utilization=options.gpu_memory_utilization, kv_cache_gb=options.kv_cache_gb, enforce_eager=True,
+    )  # fmt: skip
+    return judge_for(config, engine)
