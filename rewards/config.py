@@ -16,12 +16,12 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from planner.engines.base import Engine
+from planner.engines.base import Engine, Sampling
 from planner.judge import CARD, Judge, read_card
 from planner.models import EMBEDDED
 from planner.records import Record
-from planner.styles.evalplanner import EvalPlannerStyle
-from prompts import PromptSet
+from planner.styles import STYLES, named
+from planner.styles.base import Style
 from rewards.contest import Scoring
 
 ENVIRONMENT = "EVALPLANNER_REWARD"
@@ -68,8 +68,8 @@ class RewardConfig(Record):
     """`embedded`, a checkpoint folder, a hub id; with `url`, the served model's name."""
     url: str | None = None
     """An OpenAI-compatible API that serves `model` already, e.g. http://127.0.0.1:8000/v1."""
-    prompts: PromptSet | None = None
-    """How a model without `judge.json` is asked. The embedded one is asked with `short`."""
+    style: str | None = None
+    """How a model without `judge.json` is asked: a name in `planner.styles`. The embedded one is asked with `evalplanner-short`."""
     force: bool | None = None
     """Read a verdict from the probabilities where the text names none. Unset: only for the embedded model, which never names one."""
     max_tokens: PositiveInt | None = None
@@ -119,19 +119,20 @@ def judge_for(config: RewardConfig, engine: Engine) -> Judge:
     """The judge of a config on an engine that serves its model.
 
     Raises:
-        RewardError: nothing says how the model wants to be asked.
+        ModelError, RewardError: nothing says how the model wants to be asked, or a style that there is not.
     """
-    from planner.engines.base import Sampling
-
     embedded = config.model == EMBEDDED
     carded = (Path(config.model) / CARD).is_file()
-    if config.prompts is None and not carded and not embedded:
-        raise RewardError(f'{config.model} has no {CARD} that says how it wants to be asked: set prompts = "paper" or "short"')
-    if config.prompts is None and carded:
+    style: Style
+    if config.style is not None:
+        style, limit = named(config.style), 2048
+    elif carded:
         card = read_card(config.model)
         style, limit = card.style, card.max_tokens
+    elif embedded:
+        style, limit = named("evalplanner-short"), 48
     else:
-        style, limit = EvalPlannerStyle(prompt_set=config.prompts or "short"), 48 if embedded else 2048
+        raise RewardError(f"{config.model} has no {CARD} that says how it wants to be asked: set style, one of {', '.join(STYLES)}")
     return Judge(
         engine,
         style,

@@ -11,8 +11,8 @@ A reward is in [0, 1] and relative to the group: the chance to beat an average p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -98,6 +98,14 @@ class GroupScore(Record):
     def valid(self) -> tuple[bool, ...]:
         """Which responses have a reward at all."""
         return tuple(reward is not None for reward in self.rewards)
+
+
+class Scorer(Protocol):
+    """What gives groups their rewards: `rewards.group.GroupScorer`, or `rewards.pointwise.PointwiseScorer`."""
+
+    def score_groups(self, groups: Iterable[Group]) -> list[GroupScore]:
+        """One score a group, in the groups' order."""
+        ...
 
 
 class Said(NamedTuple):

@@ -17,6 +17,7 @@ from planner.execute import ExecutionInput, continuation_inputs, judge_inputs
 from planner.judge import Judge, merge
 from planner.plan import instruction_inputs, write_plans
 from planner.records import ORDERS, Pair, Plan
+from planner.styles.evalplanner import EvalPlannerStyle
 from rewards.contest import Contest, Group, GroupScore, Said, Scoring
 from rewards.tournament import Strategy
 
@@ -36,8 +37,11 @@ class GroupScorer:
         self.judge, self.scoring = judge, scoring or Scoring()
         if self.scoring.votes > 1 and judge.sampling.temperature == 0:
             raise ValueError("votes of a greedy judge are all the same: give it a sampling temperature, or take one vote")
-        if self.scoring.plan == "shared" and not judge.style.plans:
-            raise ValueError('plan = "shared" needs a judge that plans')
+        self._planner: EvalPlannerStyle | None = None
+        if self.scoring.plan == "shared":
+            if not isinstance(judge.style, EvalPlannerStyle) or not judge.style.plans:
+                raise ValueError('plan = "shared" needs a judge that plans')
+            self._planner = judge.style
         self._plans = _PlanCache(cached_plans)
 
     def score_group(
@@ -60,41 +64,43 @@ class GroupScorer:
 
     def _ask(self, pairs: list[Pair]) -> dict[str, Said]:
         """What the judge says of each pair, by pair id."""
+        judge = self.judge
         pairs = list({pair.id: pair for pair in pairs}.values())
-        shared = self.scoring.plan == "shared"
-        plans, spent = self._shared_plans(pairs) if shared else ({}, {})
         said: dict[str, Said] = {}
+        plans: dict[str, Plan] = {}
+        spent: dict[str, int] = {}  # tokens of plans written now, by instruction id; its first pair pays
+        if self._planner is not None:
+            plans, spent = self._shared_plans(self._planner, pairs)
         inputs: list[ExecutionInput] = []
         for pair in pairs:
-            plan = plans.get(pair.instruction_id)
-            if shared and plan is None:
+            if self._planner is None:
+                items = list(judge_inputs(judge.style, [pair]))
+            elif plan := plans.get(pair.instruction_id):
+                items = [one for order in ORDERS for one in continuation_inputs(self._planner, pair, order, [plan])]
+            else:
                 said[pair.id] = Said("no_plan", None, spent.pop(pair.instruction_id, 0))
                 continue
-            items = [i for order in ORDERS for i in continuation_inputs(self.judge.style, pair, order, [plan])] if shared else [
-                *judge_inputs(self.judge.style, [pair])
-            ]  # fmt: skip
-            if all(self.judge.engine.fits(i.prompt.messages, i.prompt.prefill, self.judge.max_tokens) for i in items):
+            if all(judge.engine.fits(one.prompt.messages, one.prompt.prefill, judge.max_tokens) for one in items):
                 inputs += items
             else:
-                said[pair.id] = Said("over_long", None, 0)
-        chains = self.judge.votes(inputs, self.scoring.votes)
+                said[pair.id] = Said("over_long", None, spent.pop(pair.instruction_id, 0))
+        chains = judge.votes(inputs, self.scoring.votes)
         for pair in pairs:
             if pair.id not in said:
-                drawn = [chain for order in ORDERS for chain in chains[pair.id, order]]
-                judgment = merge(drawn, "mean")
+                judgment = merge([chain for order in ORDERS for chain in chains[pair.id, order]], "mean")
                 tokens = sum(one.tokens for one in judgment.orders) + spent.pop(pair.instruction_id, 0)
                 said[pair.id] = Said("judged", judgment, tokens)
         return said
 
-    def _shared_plans(self, pairs: list[Pair]) -> tuple[dict[str, Plan], dict[str, int]]:
+    def _shared_plans(self, style: EvalPlannerStyle, pairs: list[Pair]) -> tuple[dict[str, Plan], dict[str, int]]:
         """Plans by instruction id, and the tokens of those that had to be written. A plan that came to nothing is left out."""
-        judge, model = self.judge, self.judge.engine.model
-        plans = {pair.instruction_id: self._plans.get(model, pair.instruction_id) for pair in pairs}
-        found = {key: plan for key, plan in plans.items() if plan is not None}
-        wanted = instruction_inputs(judge.style, (pair for pair in pairs if pair.instruction_id not in found), 1)
-        fitting = (one for one in wanted if judge.engine.fits(one.prompt.messages, one.prompt.prefill, judge.max_tokens))
+        engine, limit, model = self.judge.engine, self.judge.max_tokens, self.judge.engine.model
+        kept = {pair.instruction_id: self._plans.get(model, pair.instruction_id) for pair in pairs}
+        found = {key: plan for key, plan in kept.items() if plan is not None}
+        wanted = instruction_inputs(style, (pair for pair in pairs if pair.instruction_id not in found), 1)
+        fitting = (one for one in wanted if engine.fits(one.prompt.messages, one.prompt.prefill, limit))
         spent: dict[str, int] = {}
-        for key, (plan,) in write_plans(judge.engine, judge.style, fitting, max_tokens=judge.max_tokens, sampling=judge.sampling):
+        for key, (plan,) in write_plans(engine, style, fitting, max_tokens=limit, sampling=self.judge.sampling):
             spent[key] = plan.completion.tokens
             if plan.text is not None:
                 found[key] = plan

@@ -121,7 +121,7 @@ def test_the_old_pairwise_judge() -> None:
 def test_by_dotted_path_it_reads_the_file_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "reward.toml"
     file.write_text(
-        'model = "m"\nprompts = "paper"\nnum_generations = 2\nreference_column = "gold"\n[scoring]\nstrategy = "pivot"\n'
+        'model = "m"\nstyle = "evalplanner"\nnum_generations = 2\nreference_column = "gold"\n[scoring]\nstrategy = "pivot"\n'
     )
     monkeypatch.setenv("EVALPLANNER_REWARD", str(file))
     monkeypatch.setattr(adapter, "open_judge", lambda config: judge_of(longer) if config.model == "m" else None)
@@ -284,7 +284,7 @@ def test_trl_s_own_command_takes_the_dotted_path(tiny_model: Path, tmp_path: Pat
         return reply(chain("A"), logprobs=[token(head), token(letter, -0.2, {"A": -0.2, "B": -1.7}), token(tail)])
 
     with FakeServer(answer, max_model_len=100_000) as server:
-        (tmp_path / "reward.toml").write_text(f'model = "m"\nurl = "{server.url}"\nprompts = "paper"\n')
+        (tmp_path / "reward.toml").write_text(f'model = "m"\nurl = "{server.url}"\nstyle = "evalplanner"\n')
         environment = os.environ | {
             "EVALPLANNER_REWARD": str(tmp_path / "reward.toml"),
             "PYTHONPATH": str(ROOT),

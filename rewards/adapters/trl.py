@@ -25,7 +25,7 @@ from typing import Any
 
 from rewards.chat import Messages, instruction_of, response_of
 from rewards.config import RewardError, load_reward_config, open_judge
-from rewards.contest import Group, GroupScore
+from rewards.contest import Group, GroupScore, Scorer
 from rewards.group import GroupScorer
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class JudgeReward:
     __name__ = "judge_reward"
 
     def __init__(
-        self, scorer: GroupScorer, *, num_generations: int | None = None, reference_column: str = "reference",
+        self, scorer: Scorer, *, num_generations: int | None = None, reference_column: str = "reference",
         unread: float | None = None, one_at_a_time: bool = True,
     ) -> None:  # fmt: skip
         self.scorer, self.num_generations, self.reference_column = scorer, num_generations, reference_column
@@ -110,7 +110,7 @@ class AsyncJudgeReward(JudgeReward):
 class PairwiseJudge:
     """The interface of `trl.experimental.judges.BasePairwiseJudge`, which TRL dropped in 1.1, for callbacks written against it."""
 
-    def __init__(self, scorer: GroupScorer) -> None:
+    def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
 
     def judge(
