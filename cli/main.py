@@ -16,6 +16,7 @@ import typer
 from cli.compare import compare
 from cli.evaluate import evaluate
 from cli.judge import judge
+from cli.serve import serve
 from cli.sweep import sweep
 from cli.train import train
 
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(judge)
+app.command()(serve)
 app.command()(train)
 app.command()(compare)
 app.command()(sweep)

@@ -23,12 +23,9 @@ from planner.records import Record
 from planner.styles import STYLES, named
 from planner.styles.base import Style
 from rewards.contest import Scoring
+from rewards.errors import RewardError
 
 ENVIRONMENT = "EVALPLANNER_REWARD"
-
-
-class RewardError(RuntimeError):
-    """A reward that cannot be given as things are set up; the message says what to change."""
 
 
 class EngineOptions(Record):

@@ -19,8 +19,8 @@ from planner.styles.evalplanner import EvalPlannerStyle
 from rewards.adapters import trl as adapter
 from rewards.adapters.trl import AsyncJudgeReward, JudgeReward, PairwiseJudge, judge_reward
 from rewards.chat import completion_in, content, instruction_of, response_of, untemplated
-from rewards.config import RewardError
 from rewards.contest import Scoring
+from rewards.errors import RewardError
 from rewards.group import GroupScorer
 from tests.conftest import ROOT
 from tests.judges import judge_of, longer, silent

@@ -24,8 +24,9 @@ from threading import Lock
 from typing import Any
 
 from rewards.chat import Messages, instruction_of, response_of
-from rewards.config import RewardError, load_reward_config, open_judge
+from rewards.config import load_reward_config, open_judge
 from rewards.contest import Group, GroupScore, Scorer
+from rewards.errors import RewardError
 from rewards.group import GroupScorer
 
 _log = logging.getLogger(__name__)

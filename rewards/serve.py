@@ -1,0 +1,125 @@
+"""Start the server and end it well: the model first, then the port; at SIGTERM no new request, an answer to every accepted one."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from tokenizers import Tokenizer
+
+from planner.engines.server import ServerEngine
+from planner.models import resolve_model
+from prompts import check_special_tokens
+from rewards.backend import Backend, EngineProcess, ServedElsewhere
+from rewards.config import RewardConfig, judge_for
+from rewards.errors import RewardError
+from rewards.gate import Redact
+from rewards.server import create_app
+from rewards.service import Service
+
+KEY = "EVALPLANNER_API_KEY"
+_START_S = 600.0
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, whose way to end is already to answer what it accepted; here cohorts are closed as well, so nobody waits for members."""
+
+    service: Service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        # A signal comes at any point of the loop's work, so the loop is asked to do it.
+        self.loop.call_soon_threadsafe(self.service.cohorts.drain)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        import asyncio
+
+        self.loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+
+def serve(config: RewardConfig, *, host: str, port: int, key: str | None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        key: what clients must send; None: nobody must, which is for loopback only.
+
+    Raises:
+        RewardError: no key on an address that others can reach, or a port that is taken.
+        EngineError, ModelError, PromptError: the model cannot be served.
+    """
+    if key is None and not _is_loopback(host):
+        raise RewardError(f"{host} can be reached by others: set {KEY}, or serve 127.0.0.1")
+    bound = _bind(host, port)
+    _log_to_stderr(key)
+    backend = open_backend(config)
+    try:
+        engine = ServerEngine(
+            backend.url, backend.model, api_key=backend.key, timeout_s=config.http.deadline_s, max_retries=2, concurrency=256
+        )
+        try:
+            service = Service(config, judge_for(config, engine), backend)
+            settings = uvicorn.Config(create_app(service, key), log_config=None, access_log=False, server_header=False)
+            server = _Server(settings)
+            server.service = service
+            logging.getLogger("evalplanner").info("listening on http://%s:%d", host, bound.getsockname()[1])
+            server.run(sockets=[bound])
+        finally:
+            engine.close()
+    finally:
+        backend.close()
+
+
+def open_backend(config: RewardConfig) -> Backend:
+    """The model behind a config, ready to answer.
+
+    Raises:
+        EngineError, ModelError: it cannot be started.
+        PromptError: its tokenizer has special tokens that would pass through `prompts.defuse`.
+    """
+    if config.url is not None:
+        return ServedElsewhere(config.url, config.model)
+    # Our own vLLM engine checks this where it is made; a server's tokenizer is out of its sight.
+    tokenizer = Path(resolve_model(config.model)) / "tokenizer.json"
+    if tokenizer.is_file():
+        added: Any = Tokenizer.from_file(str(tokenizer)).get_added_tokens_decoder()
+        check_special_tokens(str(token.content) for token in added.values())
+    started = EngineProcess(config.model, config.engine, start_s=_START_S)
+    started.wait(_START_S)
+    return started
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise RewardError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+    return bound
+
+
+def _log_to_stderr(key: str | None) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+    if key is not None:
+        handler.addFilter(Redact(key))
+    for name in ("evalplanner", "rewards", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO if name != "uvicorn" else logging.WARNING)

@@ -1,0 +1,95 @@
+"""What the server's routes share: the scorer, the model behind it, the cohorts, threads for blocking work, and deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import httpx
+from fastapi import Request
+
+from planner.judge import Judge
+from rewards.backend import Backend
+from rewards.cohort import Cohorts
+from rewards.config import RewardConfig
+from rewards.contest import Group, GroupScore
+from rewards.gate import Meters
+from rewards.group import GroupScorer
+from rewards.tournament import Strategy
+
+T = TypeVar("T")
+_THREADS = 64
+"""Requests judged at once; the rest of the queue waits its turn."""
+
+
+class Service:
+    """What the routes share. Made outside of the event loop, used in one."""
+
+    def __init__(self, config: RewardConfig, judge: Judge, backend: Backend) -> None:
+        self.config, self.judge, self.backend = config, judge, backend
+        self.scorer = GroupScorer(judge, config.scoring)
+        self.meters = Meters()
+        self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="judging")
+        self.client = httpx.AsyncClient(timeout=config.http.deadline_s, headers={"Authorization": f"Bearer {backend.key}"})
+        options = config.http
+        self.cohorts = Cohorts(
+            self.score_one, size=options.cohort, wait_s=options.wait_s, remember_s=options.remember_s,
+            on_close=lambda ending: self.meters.cohorts.labels(ending).inc(),
+        )  # fmt: skip
+
+    async def blocking(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work)
+
+    async def score(self, groups: list[Group], strategy: Strategy | None = None) -> list[GroupScore]:
+        scores = await self.blocking(lambda: self.scorer.score_groups(groups, strategy))
+        for score in scores:
+            self.meters.judgments.inc(score.cost.judgments)
+            self.meters.tokens.inc(score.cost.tokens)
+            for one in score.judgments:
+                self.meters.comparisons.labels(one.why).inc()
+        return scores
+
+    async def score_one(self, group: Group) -> GroupScore:
+        return (await self.score([group]))[0]
+
+    async def answers(self) -> bool:
+        """Whether the judge's model is up, asked of itself."""
+        if self.backend.state != "ready":
+            return False
+        try:
+            return (await self.client.get(f"{self.backend.url}/models", timeout=2)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    async def within_deadline(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, unless its client goes away or its time runs out first; then it is cancelled.
+
+        Raises:
+            TimeoutError: the deadline.
+            ClientGone: the connection was closed.
+        """
+        task, watch = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+        try:
+            done, _ = await asyncio.wait({task, watch}, timeout=self.config.http.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watch.cancel()
+        if task in done:
+            return task.result()
+        task.cancel()
+        raise ClientGone if watch in done else TimeoutError
+
+    async def close(self) -> None:
+        await self.cohorts.settled()
+        self.threads.shutdown()
+        await self.client.aclose()
+
+
+class ClientGone(Exception):
+    """Nobody is there to answer."""
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

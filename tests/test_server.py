@@ -1,0 +1,398 @@
+"""The server over real HTTP on loopback: keys, limits, deadlines, cohorts, retries, streams, and what happens when things end."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from planner.engines.base import EngineError
+from rewards.backend import ServedElsewhere
+from rewards.config import HttpOptions, RewardConfig
+from rewards.contest import Scoring
+from rewards.gate import Redact
+from rewards.serve import _bind, _Server
+from rewards.server import create_app
+from rewards.service import Service
+from tests.fake_server import FakeServer, reply
+from tests.judges import judge_of, longer, silent
+
+KEY = "sésame-1234".encode().hex()
+
+
+class Running:
+    """A server in a thread, and a client with its key."""
+
+    def __init__(self, service: Service, key: str | None) -> None:
+        self.service, self.key = service, key
+        bound = _bind("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        self.server = _Server(uvicorn.Config(create_app(service, key), log_config=None, access_log=False))
+        self.server.service = service
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [bound]})
+        self.thread.start()
+        self.client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=20)
+        while not self.server.started:
+            time.sleep(0.005)
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        return self.client.post(path, json=body)
+
+    def stop(self) -> None:
+        """What a signal does, without one: signals belong to the main thread."""
+        if self.thread.is_alive():
+            self.server.handle_exit(15, None)
+            self.thread.join()
+
+
+@contextmanager
+def running(
+    taste: Any = longer, *, key: str | None = KEY, backend_url: str = "http://127.0.0.1:9/v1", scoring: dict[str, Any] | None = None,
+    judge: dict[str, Any] | None = None, **http: Any,
+) -> Iterator[Running]:  # fmt: skip
+    config = RewardConfig(model="m", style="evalplanner", scoring=Scoring(**(scoring or {})), http=HttpOptions(**http))
+    service = Service(config, judge_of(taste, **(judge or {})), ServedElsewhere(backend_url, "m"))
+    one = Running(service, key)
+    try:
+        yield one
+    finally:
+        one.stop()
+        one.client.close()
+
+
+def reward_body(*responses: str, prompt: str = "Say more. ", labels: list[str] | None = None) -> dict[str, Any]:
+    query = [f"{prompt}{response}</s>" for response in responses]
+    return {"query": query, "prompts": [prompt] * len(responses), "labels": labels or [""] * len(responses)}
+
+
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_route_but_health_and_ready_wants_the_key() -> None:
+    with running() as server:
+        routes = server.client.get("/openapi.json").json()["paths"]
+        assert len(routes) == 9
+        for path, methods in routes.items():
+            for method in methods:
+                bare = httpx.request(method, server.url + path)
+                assert bare.status_code == 401 or path in ("/health", "/ready"), path
+        for header in (
+            "",
+            "Bearer",
+            "Bearer wrong",
+            f"Bearer {KEY}x",
+            f"Token {KEY}",
+            "Basic ?",
+            f"Basic {base64.b64encode(b'x:no').decode()}",
+        ):
+            assert httpx.get(server.url + "/metrics", headers={"Authorization": header}).status_code == 401
+        assert httpx.get(server.url + "/health").json() == {"status": "ok"}
+        assert httpx.get(server.url + "/nowhere").status_code == 401
+
+
+def test_openrlhf_s_client_sends_the_key_in_the_url() -> None:
+    """Its HTTP library, its call: aiohttp takes the user info of a URL for HTTP Basic."""
+    import aiohttp
+
+    async def fetch(url: str) -> Any:
+        timeout = aiohttp.ClientTimeout(total=180)
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.post(url, json=reward_body("x", "xx")) as response:
+            response.raise_for_status()
+            return await response.json()
+
+    with running() as server:
+        said = asyncio.run(fetch(server.url.replace("http://", f"http://x:{KEY}@") + "/get_reward"))
+        assert said["rewards"][1] > said["rewards"][0]
+
+
+def test_the_log_names_neither_key_nor_contents(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "evalplanner.access"), running() as server:
+        server.post("/get_reward", **reward_body("a secret answer", prompt="a secret question "))
+        server.client.get(f"/{KEY}/secret?x=secret")
+    assert "POST /get_reward 200" in caplog.text
+    assert "GET other 404" in caplog.text
+    assert "secret" not in caplog.text
+    assert KEY not in caplog.text
+
+
+def test_a_key_that_gets_into_a_log_line_is_taken_out() -> None:
+    record = logging.LogRecord("x", logging.INFO, "", 0, "calling http://x:%s@host", (KEY,), None)
+    assert Redact(KEY).filter(record)
+    assert record.getMessage() == "calling http://x:[key]@host"
+
+
+# -- rewards -----------------------------------------------------------------------------------------------------------
+
+
+def test_get_reward_in_openrlhf_s_form() -> None:
+    with running(scoring={"strategy": "all_pairs"}) as server:
+        said = server.post("/get_reward", **reward_body("x", "xxx", "xx")).json()
+        assert said["rewards"] == said["scores"]
+        assert said["rewards"][1] > said["rewards"][2] > said["rewards"][0]
+        assert said["extra_logs"] == {"invalid": [0.0] * 3, "cohort": [3.0] * 3}
+        assert server.post("/get_reward", query=[], prompts=[], labels=[]).json()["rewards"] == []  # a shard may be empty
+
+
+def test_no_reward_is_neutral_and_flagged() -> None:
+    with running(silent) as server:
+        said = server.post("/get_reward", **reward_body("x", "xx")).json()
+        assert (said["rewards"], said["extra_logs"]["invalid"]) == ([0.5, 0.5], [1.0, 1.0])
+        said = server.post("/get_reward", query=["elsewhere"], prompts=["Say more."]).json()
+        assert (said["rewards"], said["extra_logs"]["invalid"]) == ([0.5], [1.0])
+
+
+def test_the_judge_reads_the_user_s_turn_and_not_the_template() -> None:
+    prompt = "<|im_start|>user\nSay more.<|im_end|>\n<|im_start|>assistant\n"
+    with running() as server:
+        body = {"query": [f"{prompt}{text}<|im_end|>" for text in ("x", "xx")], "prompts": [prompt] * 2}
+        assert server.post("/get_reward", **body).status_code == 200
+        asked = server.service.judge.engine.requests[0].messages[-1].content  # type: ignore[attr-defined]
+        assert "Say more." in asked
+        assert "im_end" not in asked
+
+
+def test_single_requests_wait_for_their_cohort() -> None:
+    with running(scoring={"strategy": "all_pairs"}, cohort=4, wait_s=10) as server, ThreadPoolExecutor(8) as pool:
+        texts = ["xxx", "x", "xxxx", "xx"]
+        jobs = [pool.submit(server.post, "/get_reward", **reward_body(text, prompt=p)) for text in texts for p in ("p: ", "q: ")]
+        said = [job.result().json() for job in jobs]
+        assert all(one["extra_logs"]["cohort"] == [4.0] for one in said)
+        rewards = [one["rewards"][0] for one in said[::2]]
+        assert sorted(texts, key=len) == sorted(texts, key=lambda text: rewards[texts.index(text)])
+        assert 'evalplanner_cohorts_total{ending="full"} 2.0' in server.client.get("/metrics").text
+
+
+def test_a_lone_request_falls_back_to_its_label_after_the_wait() -> None:
+    with running(cohort=4, wait_s=0.05) as server:
+        said = server.post("/get_reward", **reward_body("xxx", labels=["x"])).json()
+        assert (said["rewards"], said["extra_logs"]) == ([pytest.approx(0.8)], {"invalid": [0.0], "cohort": [1.0]})
+
+
+def test_a_client_that_dies_and_asks_again_is_one_response() -> None:
+    with running(cohort=2, wait_s=10) as server, ThreadPoolExecutor(4) as pool:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(server.url + "/get_reward", json=reward_body("x"), headers=server.client.headers, timeout=0.2)
+        until = time.monotonic() + 5
+        while server.service.cohorts.held != 1 or any(m.waiting for ms in server.service.cohorts._known.values() for m in ms):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        again = pool.submit(server.post, "/get_reward", **reward_body("x"))
+        time.sleep(0.05)
+        other = server.post("/get_reward", **reward_body("xx")).json()
+        assert again.result().json()["extra_logs"]["cohort"] == other["extra_logs"]["cohort"] == [2.0]
+        assert "evalplanner_retries_total 1.0" in server.client.get("/metrics").text
+
+
+def test_a_deadline_gives_trainers_a_flag_and_others_a_504() -> None:
+    def slow(a: str, b: str) -> str:
+        time.sleep(0.3)
+        return "A"
+
+    with running(slow, deadline_s=0.2, wait_s=0.1) as server:
+        said = server.post("/get_reward", **reward_body("x", "xx"))
+        assert (said.status_code, said.json()["extra_logs"]["invalid"]) == (200, [1.0, 1.0])
+        assert server.post("/compare", instruction="p", responses=["x", "xx"]).status_code == 504
+        assert server.post("/judge", instruction="p", response_a="x", response_b="xx").status_code == 504
+
+
+# -- comparing and judging ---------------------------------------------------------------------------------------------
+
+
+def test_compare_says_what_is_valid_and_what_it_took() -> None:
+    with running() as server:
+        said = server.post("/compare", instruction="p", responses=["x", "xx", "x"], strategy="all_pairs").json()
+        assert said["valid"] == [True] * 3
+        assert said["rewards"][1] > said["rewards"][0] == said["rewards"][2]
+        assert said["cost"]["pairs"] == 1
+        assert said["comparisons"][0]["judgment"]["orders"][0]["execution"] == "One is better."
+    with running(silent) as server:
+        assert server.post("/compare", instruction="p", responses=["x", "xx"]).json()["rewards"] == [None, None]
+
+
+def gym_object(text: str) -> dict[str, Any]:
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hidden"}]}
+    return {"output": [thought, {"type": "message", "content": [{"type": "output_text", "text": text}]}]}
+
+
+def test_nemo_gym_compares() -> None:
+    asked = [{"role": "user", "content": "Say more."}]
+    with running(scoring={"strategy": "all_pairs"}) as server:
+        said = server.post("/compare", conversation_history=asked, response_objs=[gym_object(t) for t in ("x", "xxx")]).json()
+        assert said["rewards"][1] > said["rewards"][0]
+        assert said["comparison_results"][0].keys() >= {"response_i", "response_j", "judge_idx"}
+        assert said["metrics"]["judgments"] == 2.0
+        assert server.post("/compare", conversation_history=asked, response_objs=[]).json()["rewards"] == []
+        assert server.post("/compare", conversation_history=asked, response_objs=[{"output": "?"}]).status_code == 422
+        assert server.post("/compare", conversation_history=asked, response_objs=[], principle="be brief").status_code == 422
+    with running(silent) as server:
+        said = server.post("/compare", conversation_history=asked, response_objs=[gym_object(t) for t in ("x", "xx")]).json()
+        assert (said["rewards"], said["valid"]) == ([0.5, 0.5], [False, False])
+
+
+def test_nemo_gym_verifies_a_cohort_and_knows_a_rollout_again() -> None:
+    def body(text: str, rollout: int) -> dict[str, Any]:
+        return {
+            "responses_create_params": {"input": [{"role": "user", "content": "Say more."}]}, "response": gym_object(text),
+            "_ng_task_index": 7, "_ng_rollout_index": rollout, "anything": {"else": 1},
+        }  # fmt: skip
+
+    with running(cohort=2, wait_s=10) as server, ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(server.post, "/verify", **body("x" * (k + 1), k)) for k in range(2)]
+        said = [job.result().json() for job in jobs]
+        assert said[1]["reward"] > said[0]["reward"]
+        assert said[0]["invalid"] is False
+        assert said[0].keys() >= body("x", 0).keys()
+        assert server.post("/verify", **body("x", 0)).json()["reward"] == said[0]["reward"]
+        assert server.post("/verify", responses_create_params={}, response={}).status_code == 422
+
+
+def test_judge_answers_whole_or_in_stages() -> None:
+    pair = {"instruction": "p", "response_a": "xx", "response_b": "x"}
+    with running() as server:
+        whole = server.post("/judge", **pair).json()
+        assert (whole["verdict"], whole["consistent"]) == ("A", True)
+        with server.client.stream("POST", "/judge", json=pair | {"stream": True}) as streamed:
+            assert streamed.headers["content-type"].startswith("text/event-stream")
+            events = [block.split("\ndata: ") for block in "".join(streamed.iter_text()).strip().split("\n\n")]
+        names = [name.removeprefix("event: ") for name, _ in events]
+        assert names == ["plan", "plan", "execution", "verdict", "execution", "verdict", "judgment"]
+        assert [json.loads(data)["verdict"] for name, data in events if name == "event: verdict"] == ["A", "A"]
+        assert json.loads(events[-1][1])["verdict"] == "A"
+        assert server.post("/judge", instruction="w " * 5000, response_a="x", response_b="y").status_code == 422
+
+
+# -- the model behind it -----------------------------------------------------------------------------------------------
+
+
+def test_chat_is_the_model_s_own() -> None:
+    with (
+        FakeServer(lambda body: reply("fine" if body["max_tokens"] == 5 else "?")) as model,
+        running(backend_url=f"{model.url}/v1") as server,
+    ):
+        asked = {"model": "m", "messages": [{"role": "user", "content": "Which?"}], "max_tokens": 5}
+        assert server.post("/v1/chat/completions", **asked).json()["choices"][0]["message"]["content"] == "fine"
+        assert server.client.get("/v1/models").json()["data"][0]["id"] == "m"
+        assert server.post("/v1/chat/completions", **asked | {"model": "other"}).status_code == 404
+        assert server.post("/v1/chat/completions", **asked, seed=1).status_code == 422  # it would end vLLM's CPU sampler
+        assert server.post("/v1/chat/completions", **asked, n=99).status_code == 422
+        assert server.client.get("/ready").status_code == 200
+
+
+def test_our_own_engine_can_use_it_as_a_server() -> None:
+    from planner.engines.base import GREEDY, Request
+    from planner.engines.server import ServerEngine
+    from planner.records import Message
+
+    with FakeServer() as model, running(backend_url=f"{model.url}/v1") as server:
+        engine = ServerEngine(server.url, "m", api_key=KEY)
+        request = Request("k", (Message(role="user", content="Hi"),), "", 1, 5, (), GREEDY)
+        assert [done[0].text for _, done in engine.sample([request])] == ["fine"]
+        engine.close()
+
+
+def test_a_model_that_is_down_is_a_503_and_comes_back() -> None:
+    broken = [True]
+
+    def taste(a: str, b: str) -> str:
+        if broken[0]:
+            raise EngineError("the process died")
+        return longer(a, b)
+
+    with running(taste) as server:
+        for path, body in (("/get_reward", reward_body("x", "xx")), ("/compare", {"instruction": "p", "responses": ["x", "xx"]})):
+            refused = server.post(path, **body)
+            assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
+        assert server.post("/v1/chat/completions", model="m", messages=[{"role": "user", "content": "x"}]).status_code == 503
+        assert server.client.get("/ready").status_code == 503
+        assert server.client.get("/health").status_code == 200
+        with server.client.stream(
+            "POST", "/judge", json={"instruction": "p", "response_a": "x", "response_b": "y", "stream": True}
+        ) as streamed:
+            assert "event: error" in "".join(streamed.iter_text())
+        broken[0] = False
+        assert server.post("/get_reward", **reward_body("x", "xx")).status_code == 200
+        server.service.backend.state = "starting"
+        assert server.post("/get_reward", **reward_body("x", "xx")).status_code == 503
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_too_large_is_refused() -> None:
+    with running(max_body_bytes=2000, max_batch=3) as server:
+        assert server.post("/compare", instruction="p" * 3000, responses=["x"]).status_code == 413
+
+        def chunks() -> Iterator[bytes]:
+            for _ in range(30):
+                yield b" " * 100
+
+        assert server.client.post("/compare", content=chunks()).status_code == 413
+        for path, body in (
+            ("/compare", {"instruction": "p", "responses": ["x"] * 4}), ("/get_reward", reward_body(*"abcd", prompt="p")),
+            ("/compare", {"conversation_history": [{"role": "user", "content": "x"}], "response_objs": [gym_object("x")] * 4}),
+        ):  # fmt: skip
+            assert server.post(path, **body).status_code == 413, path
+        assert server.post("/compare", instruction="p", responses=["x", "xx"]).status_code == 200
+
+
+def test_a_full_queue_is_a_429_and_health_still_answers() -> None:
+    go = threading.Event()
+
+    def waits(a: str, b: str) -> str:
+        go.wait(10)
+        return "A"
+
+    with running(waits, max_queue=2) as server, ThreadPoolExecutor(4) as pool:
+        body = {"instruction": "p", "responses": ["x", "xx"]}
+        held = [pool.submit(server.post, "/compare", **body) for _ in range(2)]
+        while "evalplanner_queue 2.0" not in server.client.get("/metrics").text:
+            time.sleep(0.01)
+        refused = server.post("/compare", **body)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
+        assert server.client.get("/health").status_code == 200
+        go.set()
+        assert [job.result().status_code for job in held] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"query": 1}', '{"instruction": "p"}', '{"query": ["a"], "prompts": []}', '{"responses": []}']
+)
+def test_bad_bodies_are_the_client_s_fault(content: str) -> None:
+    with running() as server:
+        for path in ("/get_reward", "/compare", "/judge", "/verify", "/v1/chat/completions"):
+            said = server.client.post(path, content=content, headers={"Content-Type": "application/json"})
+            assert said.status_code == 422, (path, said.text)
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_accepted_is_answered_when_the_server_ends() -> None:
+    def slow(a: str, b: str) -> str:
+        time.sleep(0.1)
+        return longer(a, b)
+
+    with running(slow, cohort=8, wait_s=60) as server, ThreadPoolExecutor(12) as pool:
+        jobs = [pool.submit(server.post, "/get_reward", **reward_body("x" * (k + 1))) for k in range(3)]
+        jobs += [pool.submit(server.post, "/compare", instruction=str(k), responses=["x", "xx"]) for k in range(6)]
+        while "evalplanner_queue 9.0" not in server.client.get("/metrics").text:
+            time.sleep(0.01)
+        start = time.monotonic()
+        server.stop()
+        said = [job.result() for job in jobs]
+        assert [one.status_code for one in said] == [200] * 9
+        assert [one.json()["extra_logs"]["cohort"] for one in said[:3]] == [[3.0]] * 3
+        assert time.monotonic() - start < 20
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(server.url + "/health")
