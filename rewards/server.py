@@ -163,7 +163,7 @@ async def get_reward(body: GetReward, request: Request, service: Up) -> Rewards:
     _refuse_batch(service, len(body.query))
     items = []
     for query, prompt, label in zip(body.query, body.prompts, body.labels, strict=True):
-        items.append((untemplated(prompt), completion_in(query, prompt), label or None))
+        items.append((untemplated(prompt).strip(), completion_in(query, prompt), label or None))
     try:
         found = await service.within_deadline(request, _rewards(service, items))
     except TimeoutError:

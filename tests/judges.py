@@ -17,10 +17,14 @@ Taste = Callable[[str, str], str]
 _SHOWN = re.compile(r"\[The Start of Assistant ([AB])'s Answer\]\n(.*?)\n\[The End of Assistant \1's Answer\]", re.DOTALL)
 
 
-def shown(request: Request) -> tuple[str, str]:
+def shown_in(prompt: str) -> tuple[str, str]:
     """The responses that a judge prompt of the set `paper` shows as A and as B."""
-    found = dict(_SHOWN.findall(request.messages[-1].content))
+    found = dict(_SHOWN.findall(prompt))
     return found["A"], found["B"]
+
+
+def shown(request: Request) -> tuple[str, str]:
+    return shown_in(request.messages[-1].content)
 
 
 def chain(letter: str, plan: str = "Compare the two.") -> str:
