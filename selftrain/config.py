@@ -131,6 +131,14 @@ class DpoConfig(TrainConfig):
     loss: Literal["sigmoid", "ipo", "hinge", "robust", "sigmoid_norm"] = "sigmoid"
 
 
+class LoraConfig(Record):
+    """Adapters on every linear layer instead of full fine-tuning. Not in the paper: it is what fits 8B weights on one 80 GB GPU."""
+
+    rank: PositiveInt = 64
+    alpha: PositiveInt = 128
+    dropout: Fraction = 0.0
+
+
 class Iteration(Record):
     """Fresh pairs, then one or both trainings on the chains drawn from them. Checkpoints are M<k>_SFT and M<k>_DPO."""
 
@@ -194,6 +202,12 @@ class Config(Record):
     rows: RowsConfig = RowsConfig()
     sft: SftConfig = SftConfig()
     dpo: DpoConfig = DpoConfig()
+    lora: LoraConfig | None = None
+    """None: all weights are trained."""
+    attention: Literal["sdpa", "flash_attention_2"] = "sdpa"
+    """In training. Flash attention (package flash-attn, a GPU) also lets SFT go without padding."""
+    liger: bool = False
+    """In training: Liger's kernels for norms, rotary positions and SwiGLU (package liger-kernel, a GPU)."""
     iterations: tuple[Iteration, ...] = (Iteration(pairs=5000, train=("sft", "dpo")), Iteration(pairs=16700))
     controls: tuple[Control, ...] = ()
     engine: EngineConfig = EngineConfig()
@@ -233,7 +247,9 @@ class Config(Record):
 
     def recipe(self) -> dict[str, Any]:
         """What a resumed run must share with its first attempt: everything but size, speed and place."""
-        fields = self.model_dump(mode="json", exclude={"out", "processes", "engine", "seed_engine", "report_to"})
+        fields = self.model_dump(
+            mode="json", exclude={"out", "processes", "engine", "seed_engine", "report_to", "attention", "liger"}
+        )
         for name, engine in (("engine", self.engine), ("seed_engine", self.seed_engine)):
             # The context decides which prompts are dropped as over-long.
             fields[name] = engine and {"kind": engine.kind, "dtype": engine.dtype, "max_model_len": engine.max_model_len}

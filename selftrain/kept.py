@@ -12,11 +12,11 @@ from planner.judge import JudgeCard, write_card
 from planner.records import Record
 from planner.store import append_text, read_jsonl, read_log, write_text
 from rewards.score import Score
+from selftrain.checkpoints import candidates, model_card, strip_resume_state
 from selftrain.config import Method
 from selftrain.launch import seconds_spent
 from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob, score_set
-from selftrain.train import candidates, model_card, strip_resume_state
 from selftrain.workshop import Workshop
 
 _KEPT = ".kept"

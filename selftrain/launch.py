@@ -73,6 +73,13 @@ class World:
         """Small files through which the ranks of one attempt meet."""
         self.attempt = self._join()
 
+    @property
+    def training_layout(self) -> str:
+        """How this launch saves optimiser state: whole, or cut by ZeRO for so many ranks."""
+        if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true":
+            return "whole"
+        return f"zero-{os.environ['ACCELERATE_DEEPSPEED_ZERO_STAGE']} on {self.size}"
+
     # -- meeting -----------------------------------------------------------------------------------------------------
 
     def once(self, marker: Path, work: Callable[[], None]) -> None:
@@ -102,9 +109,12 @@ class World:
             UserError: a rank of this attempt has failed meanwhile, so it may never come.
         """
         while not path.exists():
-            for failed in self._meeting.glob(f"failed-{self.attempt}-*"):
-                raise UserError(f"rank {failed.name.rpartition('-')[2]} failed: {failed.read_text()}")
+            self._stop_if_another_failed()
             time.sleep(_POLL_S)
+
+    def _stop_if_another_failed(self) -> None:
+        for failed in self._meeting.glob(f"failed-{self.attempt}-*"):
+            raise UserError(f"rank {failed.name.rpartition('-')[2]} failed: {failed.read_text()}")
 
     def fail(self, why: str) -> None:
         """Tell the other ranks, which may be on other nodes, that this one ends."""
@@ -212,6 +222,8 @@ class World:
             while (code := child.poll()) is None:
                 time.sleep(_POLL_S)
                 clock.tick()
+                # A trainer whose peer is gone would wait in a collective for its timeout of half an hour.
+                self._stop_if_another_failed()
         finally:
             if child.poll() is None:
                 child.kill()

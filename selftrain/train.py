@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ from planner.errors import UserError
 from planner.progress import progress_bar
 from planner.records import Record
 from planner.store import append_text, write_text
-from planner.styles.evalplanner import EvalPlannerStyle
-from selftrain.config import Config, DpoConfig, Method
-from selftrain.cpu_head import score_answers_only
-
-RESUME_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin")
+from selftrain.checkpoints import candidates, check_disk, step_of, strip_resume_state
+from selftrain.config import Config, Method, TrainConfig
+from selftrain.cpu_head import use_answers_only_head
+from selftrain.lora import adapter, merge
 
 
 class TrainJob(Record):
@@ -49,56 +47,120 @@ class TrainStats(Record):
 
 
 def train(config: Config, job: TrainJob) -> None:
-    """Train and leave `checkpoint-<step>` folders and `stats.json` in `job.out`.
+    """Train and leave `checkpoint-<step>` folders, ordinary models all, and `stats.json` in `job.out`.
 
     Raises:
-        UserError: no row is left after over-long ones were dropped.
+        UserError: no row is left after over-long ones were dropped; something that the config asks for is not installed.
     """
-    # Heavy imports here: the parent reads this file's records without them.
+    # Heavy imports here and below: the parent reads this file's records without them.
     import datasets
     import torch
     import transformers
-    from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
+    from transformers import AutoTokenizer
 
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
     datasets.disable_progress_bars()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
-    settings = config.sft if job.method == "sft" else config.dpo
     out = Path(job.out)
     out.mkdir(parents=True, exist_ok=True)
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    main = int(os.environ.get("RANK", "0")) == 0
     tokenizer = AutoTokenizer.from_pretrained(job.start)
+    rows, stats = _rows(config, job, tokenizer)
+    whole = candidates(out)
+    # Killed between its last checkpoint and its end, a training would take a step too many if it went on.
+    if not whole or step_of(whole[-1]) < stats.steps:
+        check_disk(out, job.start, -(-stats.steps // _settings(config, job).save_every))
+        trainer = _trainer(config, job, rows, stats.steps, tokenizer)
+        trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+    if int(os.environ.get("RANK", "0")) == 0:
+        if config.lora:
+            for folder in candidates(out):
+                merge(folder, job.start)
+        write_text(out / "stats.json", stats.model_dump_json())
+
+
+def _settings(config: Config, job: TrainJob) -> TrainConfig:
+    return config.sft if job.method == "sft" else config.dpo
+
+
+def _rows(config: Config, job: TrainJob, tokenizer: Any) -> tuple[Any, TrainStats]:
+    """The rows that fit, as a dataset, and what will be done with them."""
+    import datasets
+
+    settings = _settings(config, job)
     # From a file, not from memory: rank 1 cannot find rank 0's cache of a dataset that was built in memory.
-    dataset = datasets.load_dataset("json", data_files=job.rows, split="train", cache_dir=str(out / "cache"))
-    lengths = [row_lengths(tokenizer, row) for row in dataset]
+    rows = datasets.load_dataset("json", data_files=job.rows, split="train", cache_dir=str(Path(job.out) / "cache"))
+    lengths = [row_lengths(tokenizer, row) for row in rows]
     keep = [i for i, sides in enumerate(lengths) if max(sides) <= settings.max_length]
     if not keep:
         raise UserError(
             f"{job.rows}: all {len(lengths)} rows are longer than {job.method}.max_length = {settings.max_length} tokens; raise it"
         )
-    dataset = dataset.select(keep)
     steps = job.max_steps or _steps(len(keep), settings.batch_size, settings.epochs, settings.max_steps)
-    facts = {"rows": len(keep), "over_long": len(lengths) - len(keep), "tokens": sum(sum(lengths[i]) for i in keep), "steps": steps}
-    stats = TrainStats(**facts, epochs=steps * settings.batch_size / len(keep))
-    whole = candidates(out)
-    if whole and _step(whole[-1]) >= steps:  # killed between its last checkpoint and its end; going on would take a step too many
-        if main:
-            write_text(out / "stats.json", stats.model_dump_json())
-        return
-    check_disk(out, job.start, -(-steps // settings.save_every))
+    return rows.select(keep), TrainStats(
+        rows=len(keep),
+        over_long=len(lengths) - len(keep),
+        tokens=sum(sum(lengths[i]) for i in keep),
+        steps=steps,
+        epochs=steps * settings.batch_size / len(keep),
+    )
 
-    accumulation = settings.batch_size // (settings.micro_batch_size * world)  # the config has checked that it divides
+
+def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: Any) -> Any:
+    """TRL's trainer for the method, on the device there is."""
+    import torch
+    from transformers import PrinterCallback
+    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
     cuda = torch.cuda.is_available()
-    common: dict[str, Any] = {
+    if not cuda:
+        use_answers_only_head()
+    common = _arguments(config, job, steps, cuda=cuda)
+    shared: dict[str, Any] = {
+        "model": job.start,
+        "train_dataset": rows,
+        "processing_class": tokenizer,
+        "peft_config": adapter(config.lora),
+        "callbacks": [_ledger(job.method, Path(job.out))],
+    }
+    if job.method == "sft":
+        # Flash attention takes rows of unequal length side by side, without padding. TRL 1.16 has that for SFT alone.
+        trainer = SFTTrainer(args=SFTConfig(**common, padding_free=config.attention == "flash_attention_2"), **shared)
+    else:
+        weight = config.dpo.sft_weight
+        preference = DPOConfig(
+            **common,
+            beta=config.dpo.beta,
+            loss_type=[config.dpo.loss, "sft"] if weight else [config.dpo.loss],
+            loss_weights=[1.0, weight] if weight else None,
+            precompute_ref_log_probs=True,  # so that the reference model is never in memory beside the policy
+        )
+        trainer = DPOTrainer(args=preference, **shared)
+    trainer.remove_callback(PrinterCallback)  # what it would print is in log.jsonl
+    return trainer
+
+
+def _arguments(config: Config, job: TrainJob, steps: int, *, cuda: bool) -> dict[str, Any]:
+    """What SFT and DPO have in common.
+
+    Raises:
+        UserError: the config asks for what only a GPU has.
+    """
+    for key, asked in (("liger", config.liger), ("attention", config.attention != "sdpa")):
+        if asked and not cuda:
+            raise UserError(f"{key} needs a GPU, and there is none here; leave it at its default")
+    settings = _settings(config, job)
+    out = Path(job.out)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    return {
         "output_dir": str(out),
         "learning_rate": settings.learning_rate,
         "num_train_epochs": settings.epochs,
         "max_steps": steps,
         "per_device_train_batch_size": settings.micro_batch_size,
-        "gradient_accumulation_steps": accumulation,
+        # The config has checked that it divides.
+        "gradient_accumulation_steps": settings.batch_size // (settings.micro_batch_size * world),
         "warmup_steps": settings.warmup_steps,
         "lr_scheduler_type": settings.schedule,
         "weight_decay": settings.weight_decay,
@@ -108,8 +170,10 @@ def train(config: Config, job: TrainJob) -> None:
         "gradient_checkpointing": settings.gradient_checkpointing,
         "bf16": True,
         "use_cpu": not cuda,
+        "use_liger_kernel": config.liger,
         "max_length": None,
-        "model_init_kwargs": {"dtype": "float32"},
+        # A frozen base needs no master weights; its adapter has its own, in float32.
+        "model_init_kwargs": {"dtype": "bfloat16" if config.lora else "float32", "attn_implementation": config.attention},
         "save_strategy": "steps",
         "save_steps": settings.save_every,
         "logging_steps": 1,
@@ -118,14 +182,17 @@ def train(config: Config, job: TrainJob) -> None:
         "seed": config.seed,
         "dataloader_pin_memory": cuda,
         "train_sampling_strategy": "random" if settings.shuffle else "sequential",
-        "disable_tqdm": True,  # the ledger below shows the same bar as every other stage
+        "disable_tqdm": True,  # the ledger shows the same bar as every other stage
     }
 
-    class Ledger(TrainerCallback):  # type: ignore[misc]
-        """Logs every loss, shows the bar, and keeps one optimiser state on disk instead of one a candidate."""
 
+def _ledger(method: Method, out: Path) -> Any:
+    """A callback that logs every loss, shows the bar, and keeps one optimiser state on disk instead of one a candidate."""
+    from transformers import TrainerCallback
+
+    class Ledger(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.bar = progress_bar(job.method, state.max_steps, "step") if state.is_world_process_zero else None
+            self.bar = progress_bar(method, state.max_steps, "step") if state.is_world_process_zero else None
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if self.bar is not None:
@@ -147,40 +214,7 @@ def train(config: Config, job: TrainJob) -> None:
                 for folder in candidates(out)[:-1]:
                     strip_resume_state(folder)
 
-    if job.method == "sft":
-        from trl import SFTConfig, SFTTrainer
-
-        trainer = SFTTrainer(
-            model=job.start,
-            args=SFTConfig(**common, packing=False),
-            train_dataset=dataset,
-            processing_class=tokenizer,
-            callbacks=[Ledger()],
-        )
-    else:
-        from trl import DPOConfig, DPOTrainer
-
-        assert isinstance(settings, DpoConfig)
-        losses = [settings.loss, "sft"] if settings.sft_weight else [settings.loss]
-        trainer = DPOTrainer(
-            model=job.start,
-            args=DPOConfig(
-                **common,
-                beta=settings.beta,
-                loss_type=losses,
-                loss_weights=[1.0, settings.sft_weight] if settings.sft_weight else None,
-                precompute_ref_log_probs=True,
-            ),
-            train_dataset=dataset,
-            processing_class=tokenizer,
-            callbacks=[Ledger()],
-        )
-    trainer.remove_callback(PrinterCallback)  # what it would print is in log.jsonl
-    if not cuda:
-        score_answers_only(trainer.model)
-    trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
-    if main:
-        write_text(out / "stats.json", stats.model_dump_json())
+    return Ledger()
 
 
 def row_lengths(tokenizer: Any, row: dict[str, Any]) -> list[int]:
@@ -189,85 +223,7 @@ def row_lengths(tokenizer: Any, row: dict[str, Any]) -> list[int]:
     return [len(tokenizer.apply_chat_template([*row["prompt"], *side], tokenize=True, return_dict=False)) for side in sides]
 
 
-def check_disk(out: Path, start: str, kept: int) -> None:
-    """Refuse to start what the disk cannot hold: `kept` candidates in float32, and the optimiser's state.
-
-    Raises:
-        UserError: says how much is missing.
-    """
-    folder = Path(start)
-    if not folder.is_dir():
-        return
-    half = json.loads((folder / "config.json").read_text()).get("dtype") in ("bfloat16", "float16")
-    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    weights *= 2 if half else 1
-    # Candidates hold their weights until one is chosen; the newest two also hold two moments a weight.
-    need, free = weights * (kept + 4), shutil.disk_usage(out).free
-    if free < need:
-        raise UserError(f"{out}: training needs about {need / 1e9:.1f} GB of disk for checkpoints, {free / 1e9:.1f} GB are free")
-
-
 def _steps(rows: int, batch: int, epochs: float, limit: int) -> int:
     """Optimiser steps of that many epochs, at most `limit` unless that is 0."""
     whole = max(1, int(-(-rows // batch) * epochs))
     return min(limit, whole) if limit else whole
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
-
-
-def candidates(out: Path) -> list[Path]:
-    """Whole checkpoints in a training folder, oldest first. One that was being written when its process died is removed."""
-    found = sorted(out.glob("checkpoint-*"), key=_step)
-    # The trainer writes its state file last.
-    for path in found:
-        if not (path / "trainer_state.json").is_file() and int(os.environ.get("RANK", "0")) == 0:
-            shutil.rmtree(path)
-    return [path for path in found if (path / "trainer_state.json").is_file()]
-
-
-def strip_resume_state(folder: Path) -> None:
-    """Leave the model, drop what only a resumed training needs."""
-    for path in folder.iterdir():
-        if path.name in RESUME_FILES or path.name.startswith("rng_state"):
-            path.unlink()
-        elif path.is_dir() and path.name.startswith("global_step"):
-            shutil.rmtree(path)
-
-
-def model_card(name: str, config: Config, parent: str, method: str, facts: dict[str, object], style: EvalPlannerStyle) -> str:
-    """The README of a checkpoint: how it was made, for a stranger who finds the folder."""
-    source = config.pairs.source + (f" ({Path(config.pairs.path).name})" if config.pairs.path else "")
-    contaminated = (
-        "\n> **Contaminated.** Trained on solutions of GSM8K *test* problems: never report it on GSM8K or a benchmark that holds it.\n"
-        if config.pairs.source == "gsm8k_solutions"
-        else ""
-    )
-    table = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
-    return f"""---
-library_name: transformers
-pipeline_tag: text-generation
-base_model: {config.model}
-tags: [llm-as-a-judge, evalplanner, {method}]
----
-
-# {name}
-
-A judge that plans, executes its plan on two responses, and names the better one; trained on its own right and wrong verdicts.
-{contaminated}
-| | |
-| --- | --- |
-| seed model | {config.model} |
-| trained from | {parent} |
-| method | {method} |
-| pairs | {source} |
-| prompts | {style.prompt_set}, plans {style.plan_kind} |
-{table}
-
-```python
-from planner.judge import Judge
-judge = Judge.from_pretrained("PATH_OF_THIS_FOLDER")
-print(judge.compare("Name a river in France.", "The Loire.", "Rome."))
-```
-"""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from planner.models import special_tokens
 from planner.store import read_log
+from selftrain.checkpoints import start_over_if_resized
 from selftrain.config import Method
 from selftrain.judged import Chains, told, write_rows
 from selftrain.launch import seconds_spent
-from selftrain.train import TrainJob, TrainStats, candidates
+from selftrain.train import TrainJob, TrainStats
 from selftrain.workshop import Workshop
 
 
@@ -34,8 +35,10 @@ def train_on(shop: Workshop, stage: str, method: Method, rows: Path, start: str,
     out = shop.folder / stage / "train"
     done = shop.folder / stage / ".trained"
     if not done.exists():
-        if shop.world.rank == 0:
-            candidates(out)  # removes one that was being written when its process died, before any rank looks
+        # Before any rank looks, rank 0 removes what cannot be gone on from: a candidate that was being written when its process died,
+        # and those of another layout.
+        if shop.world.rank == 0 and start_over_if_resized(out, shop.world.training_layout):
+            print(f"{stage} · launched in another size: its unfinished training starts over", flush=True)
         shop.train(f"{stage}/train", TrainJob(method=method, rows=str(rows), start=start, out=str(out), max_steps=max_steps))
         shop.world.all_done(done)
     shop.world.once(done, lambda: _report(shop, stage, method, out))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from selftrain.cpu_head import score_answers_only
+from selftrain.cpu_head import add_answers_only_head
 
 pytestmark = pytest.mark.slow  # TRL takes seconds to import
 
@@ -35,9 +35,7 @@ def test_numbers_and_gradients_are_those_of_trl() -> None:
     found = []
     for ours in (False, True):
         model = tiny()
-        add_fused_lm_head(model, outputs=names)
-        if ours:
-            score_answers_only(model)
+        (add_answers_only_head if ours else add_fused_lm_head)(model, outputs=names)
         out = model(input_ids=ids, labels=labels, fused_lm_head=True)
         (-out.log_probs.sum()).backward()
         found.append((out, {name: weight.grad for name, weight in model.named_parameters()}))
@@ -50,11 +48,9 @@ def test_numbers_and_gradients_are_those_of_trl() -> None:
 
 def test_the_prompt_does_not_go_through_the_head() -> None:
     import torch
-    from trl.trainer.utils import add_fused_lm_head
 
     model = tiny()
-    add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
-    score_answers_only(model)
+    add_answers_only_head(model)
     shapes = []
     model.get_output_embeddings().register_forward_hook(lambda _module, given, _result: shapes.append(tuple(given[0].shape)))
     labels = torch.full((2, 50), -100)
@@ -64,12 +60,15 @@ def test_the_prompt_does_not_go_through_the_head() -> None:
     assert model(input_ids=torch.full((2, 50), 5)).logits.shape == (2, 50, 97), "generation is left alone"
 
 
-def test_a_model_that_caps_its_logits_keeps_the_head_that_knows_how() -> None:
-    from trl.trainer.utils import add_fused_lm_head
+def test_a_model_that_caps_its_logits_gets_the_head_that_knows_how() -> None:
+    import torch
 
-    model = tiny()
-    model.config.final_logit_softcapping = 30.0
-    add_fused_lm_head(model)
-    before = model.forward
-    score_answers_only(model)
-    assert model.forward == before
+    ids = torch.arange(8)[None]
+    found = []
+    for cap in (None, 0.05):
+        model = tiny()
+        model.config.final_logit_softcapping = cap
+        add_answers_only_head(model)
+        found.append(model(input_ids=ids, labels=ids, fused_lm_head=True).entropy)
+    assert found[1] is None, "TRL computes what it is asked for"
+    assert found[0] is not None

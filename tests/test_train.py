@@ -11,9 +11,10 @@ import pytest
 from planner.errors import UserError
 from planner.records import Message
 from planner.store import write_jsonl
+from selftrain.checkpoints import candidates
 from selftrain.config import Config
 from selftrain.rows import DpoRow, SftRow
-from selftrain.train import TrainJob, candidates, row_lengths, train
+from selftrain.train import TrainJob, row_lengths, train
 from tests.conftest import tiny_config
 
 pytestmark = pytest.mark.slow
@@ -98,6 +99,63 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tiny_model: Path, tmp_pa
     assert [path.name for path in candidates(tmp_path / "stopped")] == ["checkpoint-2", "checkpoint-4"]
     assert not (tmp_path / "stopped" / "checkpoint-2" / "optimizer.pt").exists(), "only the newest keeps its optimiser state"
     assert (tmp_path / "stopped" / "checkpoint-4" / "optimizer.pt").exists()
+
+
+def test_the_papers_step_moves_float32_weights_and_vanishes_in_bfloat16(tiny_model: Path, tmp_path: Path) -> None:
+    """Why weights are kept in float32: 5.5e-8 is far below bfloat16's resolution at the size of a weight."""
+    import torch
+
+    changes = tiny_config(tmp_path, tiny_model)
+    changes["dpo"] |= {"learning_rate": 5.5e-8, "schedule": "constant"}
+    rows = tmp_path / "dpo.jsonl"
+    write_jsonl(rows, dpo_rows(4))
+    job = TrainJob(method="dpo", rows=str(rows), start=str(tiny_model), out=str(tmp_path / "out"), max_steps=1)
+    train(Config.model_validate(changes), job)
+    (last,) = candidates(tmp_path / "out")
+    before, after = weights(tiny_model), weights(last)
+    key = "model.layers.0.mlp.down_proj.weight"
+    assert (after[key] != before[key]).float().mean() > 0.9
+    coarse = before[key].bfloat16().requires_grad_()
+    coarse.grad = torch.ones_like(coarse)  # the size of Adam's first step does not depend on the gradient's
+    torch.optim.AdamW([coarse], lr=5.5e-8).step()
+    assert (coarse.detach() != before[key].bfloat16()).float().mean() < 0.01
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_adapters_train_and_leave_an_ordinary_model(method: Any, tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    settings = config(tmp_path, tiny_model, lora={"rank": 4, "alpha": 8})
+    rows = tmp_path / "rows.jsonl"
+    sft = [SftRow(prompt=ASK, completion=say(f"row {i} [[A]]")) for i in range(8)]
+    write_jsonl(rows, dpo_rows(8) if method == "dpo" else sft)
+    job = TrainJob(method=method, rows=str(rows), start=str(tiny_model), out=str(tmp_path / "out"), max_steps=4)
+    train(settings, job)
+    found = candidates(tmp_path / "out")
+    assert [path.name for path in found] == (
+        ["checkpoint-2", "checkpoint-4"] if method == "sft" else ["checkpoint-3", "checkpoint-4"]
+    )
+    assert not list((tmp_path / "out").glob("*/adapter_*"))
+    before, after = AutoModelForCausalLM.from_pretrained(tiny_model).state_dict(), weights(found[-1])
+    assert not torch.equal(before["model.layers.0.self_attn.q_proj.weight"], after["model.layers.0.self_attn.q_proj.weight"])
+    torch.testing.assert_close(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
+    AutoModelForCausalLM.from_pretrained(found[-1])
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["loss"] < log[0]["loss"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("liger", True), ("attention", "flash_attention_2")])
+def test_what_only_a_gpu_has_is_refused_without_one(key: str, value: object, tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    rows = tmp_path / "dpo.jsonl"
+    write_jsonl(rows, dpo_rows(4))
+    job = TrainJob(method="dpo", rows=str(rows), start=str(tiny_model), out=str(tmp_path / "out"))
+    with pytest.raises(UserError, match=f"{key} needs a GPU"):
+        train(config(tmp_path, tiny_model, **{key: value}), job)
 
 
 def test_under_same_plan_the_plan_cancels_in_the_dpo_margin(tiny_model: Path) -> None:

@@ -1,0 +1,113 @@
+"""Checkpoints on disk: which are whole, what they hold for a resumed training, what they need, and their card."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from planner.errors import UserError
+from planner.store import write_text
+from planner.styles.evalplanner import EvalPlannerStyle
+from selftrain.config import Config
+
+RESUME_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin")
+
+
+def step_of(checkpoint: Path) -> int:
+    """The optimiser step that a `checkpoint-<step>` folder was saved at."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def candidates(out: Path) -> list[Path]:
+    """Whole checkpoints in a training folder, oldest first. One that was being written when its process died is removed."""
+    found = sorted(out.glob("checkpoint-*"), key=step_of)
+    # The trainer writes its state file last.
+    for path in found:
+        if not (path / "trainer_state.json").is_file() and int(os.environ.get("RANK", "0")) == 0:
+            shutil.rmtree(path)
+    return [path for path in found if (path / "trainer_state.json").is_file()]
+
+
+def strip_resume_state(folder: Path) -> None:
+    """Leave the model, drop what only a resumed training needs."""
+    for path in folder.iterdir():
+        if path.name in RESUME_FILES or path.name.startswith("rng_state"):
+            path.unlink()
+        elif path.is_dir() and path.name.startswith("global_step"):
+            shutil.rmtree(path)
+
+
+def start_over_if_resized(out: Path, layout: str) -> bool:
+    """Remove the candidates of an unfinished training whose optimiser state was saved in another layout; True if there were any.
+
+    ZeRO cuts the state by rank and cannot put it together for another number of ranks. Plain training saves it whole, and goes on.
+
+    Args:
+        layout: `World.training_layout` of this launch.
+    """
+    path = out / "layout.txt"
+    before = path.read_text() if path.exists() else layout
+    write_text(path, layout)
+    stale = candidates(out) if before != layout else []
+    for folder in stale:
+        shutil.rmtree(folder)
+    if stale:
+        (out / "log.jsonl").unlink(missing_ok=True)
+    return bool(stale)
+
+
+def check_disk(out: Path, start: str, kept: int) -> None:
+    """Refuse to start what the disk cannot hold: `kept` candidates in float32, and the optimiser's state.
+
+    Raises:
+        UserError: says how much is missing.
+    """
+    folder = Path(start)
+    if not folder.is_dir():
+        return
+    half = json.loads((folder / "config.json").read_text()).get("dtype") in ("bfloat16", "float16")
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    weights *= 2 if half else 1
+    # Candidates hold their weights until one is chosen; the newest two also hold two moments a weight.
+    need, free = weights * (kept + 4), shutil.disk_usage(out).free
+    if free < need:
+        raise UserError(f"{out}: training needs about {need / 1e9:.1f} GB of disk for checkpoints, {free / 1e9:.1f} GB are free")
+
+
+def model_card(name: str, config: Config, parent: str, method: str, facts: dict[str, object], style: EvalPlannerStyle) -> str:
+    """The README of a checkpoint: how it was made, for a stranger who finds the folder."""
+    source = config.pairs.source + (f" ({Path(config.pairs.path).name})" if config.pairs.path else "")
+    contaminated = (
+        "\n> **Contaminated.** Trained on solutions of GSM8K *test* problems: never report it on GSM8K or a benchmark that holds it.\n"
+        if config.pairs.source == "gsm8k_solutions"
+        else ""
+    )
+    table = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+base_model: {config.model}
+tags: [llm-as-a-judge, evalplanner, {method}]
+---
+
+# {name}
+
+A judge that plans, executes its plan on two responses, and names the better one; trained on its own right and wrong verdicts.
+{contaminated}
+| | |
+| --- | --- |
+| seed model | {config.model} |
+| trained from | {parent} |
+| method | {method} |
+| pairs | {source} |
+| prompts | {style.prompt_set}, plans {style.plan_kind} |
+{table}
+
+```python
+from planner.judge import Judge
+judge = Judge.from_pretrained("PATH_OF_THIS_FOLDER")
+print(judge.compare("Name a river in France.", "The Loire.", "Rome."))
+```
+"""
