@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from types import TracebackType
 
+LOST_PEER = 3
+"""Exit status of a training child that ends because another rank is gone: not the cause, which that rank says itself."""
 DISK_FULL = "no space left on the disk; free some and run the same command again, it goes on"
 # What libraries that write files in their own way say of it. PyTorch's writer tells only that it got less far than it wrote.
 _SAID = (
@@ -42,3 +44,9 @@ class TellDiskFull:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is not None and not isinstance(error, UserError) and is_disk_full(error):
             raise UserError(DISK_FULL) from error
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether torch.distributed says that another rank is gone. Gloo says it in a plain RuntimeError."""
+    text = str(error)
+    return "Connection closed by peer" in text or "Connection reset by peer" in text

@@ -50,7 +50,8 @@ def start_over_if_resized(out: Path, layout: str) -> bool:
     path = out / "layout.txt"
     before = path.read_text() if path.exists() else layout
     write_text(path, layout)
-    stale = candidates(out) if before != layout else []
+    found = candidates(out)  # also removes one that was being written
+    stale = found if before != layout else []
     for folder in stale:
         shutil.rmtree(folder)
     if stale:

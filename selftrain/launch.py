@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from planner.errors import UserError
+from planner.errors import LOST_PEER, UserError
 from planner.records import digest
 from planner.store import append_text, read_log, write_text
 from selftrain.config import Config
@@ -37,6 +37,10 @@ def die_with_parent() -> None:
     """Have the kernel kill this process when the one that started it ends, however it ends. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class PeerError(UserError):
+    """Another rank has failed, and has said why."""
 
 
 class World:
@@ -106,7 +110,7 @@ class World:
         """Wait for a file.
 
         Raises:
-            UserError: a rank of this attempt has failed meanwhile, so it may never come.
+            PeerError: a rank of this attempt has failed meanwhile, so it may never come.
         """
         while not path.exists():
             self._stop_if_another_failed()
@@ -114,7 +118,7 @@ class World:
 
     def _stop_if_another_failed(self) -> None:
         for failed in self._meeting.glob(f"failed-{self.attempt}-*"):
-            raise UserError(f"rank {failed.name.rpartition('-')[2]} failed: {failed.read_text()}")
+            raise PeerError(f"rank {failed.name.rpartition('-')[2]} failed: {failed.read_text()}")
 
     def fail(self, why: str) -> None:
         """Tell the other ranks, which may be on other nodes, that this one ends."""
@@ -212,6 +216,7 @@ class World:
 
         Raises:
             UserError: it failed. It has said why on the lines before; what it finished is kept.
+            PeerError: another rank failed meanwhile.
         """
         command = [sys.executable, "-m", "selftrain.stage", *arguments, str(os.getpid())]
         root = str(Path(__file__).resolve().parent.parent)
@@ -229,11 +234,20 @@ class World:
                 child.kill()
                 child.wait()
             clock.stop()
+        if code == LOST_PEER:
+            self._wait_for_the_cause()
         if code != 0:
             why = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
             raise UserError(
                 f"stage {stage} failed on rank {self.rank} ({why}); mend the cause above and run the same command again"
             )
+
+    def _wait_for_the_cause(self) -> None:
+        """Give the rank that failed, or the launcher that stops us all, time to speak first."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            self._stop_if_another_failed()
+            time.sleep(_POLL_S)
 
 
 class Clock:

@@ -9,6 +9,7 @@ The same command again goes on where the last one stopped. Exit status: 0 done, 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from planner.errors import TellDiskFull, UserError  # noqa: E402
 from planner.models import ModelError  # noqa: E402
 from prompts import PromptError  # noqa: E402
 from selftrain.config import load_config  # noqa: E402
-from selftrain.launch import World, die_with_parent  # noqa: E402
+from selftrain.launch import PeerError, World, die_with_parent  # noqa: E402
 from selftrain.loop import loop  # noqa: E402
 from selftrain.steps import Run  # noqa: E402
 
@@ -35,12 +36,18 @@ def main(arguments: list[str]) -> int:
     if "ACCELERATE_MIXED_PRECISION" in os.environ:
         # Killing the launcher must not leave a run that nobody sees.
         die_with_parent()
+        # So ends a launch of which another process was killed: the launcher stops the rest.
+        signal.signal(signal.SIGTERM, _stopped)
     world = None
     try:
         with TellDiskFull():
             config = load_config(arguments[0], arguments[1:])
             world = World(config)
             loop(Run(config, world))
+    except PeerError as error:
+        # The rank that failed has said it as an error; on another node, this line is all there is.
+        print(f"rank {world.rank if world else '?'} stops: {error}", file=sys.stderr)
+        return 2
     except (UserError, EngineError, ModelError, PromptError) as error:
         return _give_up(world, str(error))
     except KeyboardInterrupt:
@@ -56,6 +63,13 @@ def _give_up(world: World | None, why: str) -> int:
         with suppress(UserError, OSError):
             world.fail(why)
     return 2
+
+
+def _stopped(*_: object) -> None:
+    rank = os.environ.get("RANK", "0")
+    raise UserError(
+        f"rank {rank} was stopped from outside: another rank was killed, or the launch was; the same command goes on from here"
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from planner.engines.base import EngineError
-from planner.errors import TellDiskFull, UserError
+from planner.errors import LOST_PEER, TellDiskFull, UserError, is_lost_peer
 from planner.models import ModelError
 from planner.records import Record
 from prompts import PromptError
@@ -76,6 +76,10 @@ def main() -> int:
     except (UserError, EngineError, ModelError, PromptError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if not is_lost_peer(error):
+            raise
+        return LOST_PEER
     except KeyboardInterrupt:
         return 130  # the parent says what there is to say
     return 0

@@ -7,12 +7,17 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
-from planner.records import Chain
+from planner.records import Chain, Plan
 from planner.store import Shards
+from selftrain.checkpoints import candidates
 from selftrain.config import Config
 from selftrain.launch import World
 from selftrain.lock import lock_run
@@ -22,46 +27,121 @@ from tests.test_loop import write_config
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.timeout(2400)
-def test_two_ranks_make_the_records_that_one_makes(tiny_model: Path, tmp_path: Path) -> None:
-    """Sampling is sharded by key and training is ZeRO-2: the same chains, rows and checkpoints come out."""
-    changes = {"iterations": [{"pairs": 8, "train": ["sft", "dpo"]}], "processes": 2}
-    config = tiny_config(tmp_path, tiny_model, **changes)
-    for method in ("sft", "dpo"):
-        config[method] |= {"micro_batch_size": 2, "save_every": 100, "max_steps": 2}
-    path = write_config(tmp_path, config)
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--config_file",
-        str(ROOT / "configs/accelerate/cpu-2-zero2.yaml"),
-    ]
+SAMPLED = ("judged.jsonl", "sft.jsonl")
+
+
+def two_rank_config(folder: Path, model: Path) -> Path:
+    config = tiny_config(folder, model, iterations=[{"pairs": 16, "train": ["sft", "dpo"]}], processes=2)
+    config["sft"] |= {"micro_batch_size": 2, "save_every": 3, "max_steps": 12, "epochs": 4}
+    config["dpo"] |= {"micro_batch_size": 2, "save_every": 100, "max_steps": 2}
+    return write_config(folder, config)
+
+
+def launch(config: Path, stderr: Path, *overrides: str, accelerate: str = "cpu-2-zero2") -> subprocess.Popen[bytes]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    two = subprocess.run(
-        [*launch, "--main_process_port", port, str(ROOT / "selftrain/run.py"), str(path), "name=two"],
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--config_file", str(ROOT / f"configs/accelerate/{accelerate}.yaml"),
+        "--main_process_port", port, str(ROOT / "selftrain/run.py"), str(config), *overrides,
+    ]  # fmt: skip
+    with stderr.open("wb") as file:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
+
+
+def stage_of_rank_1(launcher: subprocess.Popen[bytes], stage: str, ready: Callable[[], bool], stderr: Path) -> psutil.Process:
+    """The process of rank 1 that does a stage's work, as soon as it is there and `ready`."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        for process in psutil.Process(launcher.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if any(part.endswith(f"{stage}/.job-1.json") for part in process.cmdline()) and ready():
+                    return process
+        assert launcher.poll() is None, stderr.read_text()[-3000:]
+        time.sleep(0.02)
+    raise AssertionError(f"rank 1 never came to {stage}")
+
+
+@pytest.fixture(scope="module")
+def one(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of one undisturbed process."""
+    folder = tmp_path_factory.mktemp("one")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "selftrain/run.py"), str(two_rank_config(folder, tiny_model)), "processes=1"],
         capture_output=True, text=True, timeout=1100, check=False,
     )  # fmt: skip
-    assert two.returncode == 0, two.stdout[-3000:] + two.stderr[-3000:]
-    one = subprocess.run(
-        [sys.executable, str(ROOT / "selftrain/run.py"), str(path), "name=one", "processes=1"],
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / "runs" / "tiny"
+
+
+def same_records(one: Path, other: Path) -> None:
+    """Equal sets of plans and chains, whichever rank wrote them; everything made from them byte-identical."""
+    for kind, record in (("plans", Plan), ("chains", Chain)):
+        found = [[item.id for item in Shards(folder / "iter-1/sft" / kind, record)] for folder in (one, other)]
+        assert sorted(found[0]) == sorted(found[1]), kind
+    for name in SAMPLED:
+        assert (one / "iter-1/sft" / name).read_bytes() == (other / "iter-1/sft" / name).read_bytes(), name
+    assert (one / "iter-1/dpo/dpo.jsonl").read_bytes() == (other / "iter-1/dpo/dpo.jsonl").read_bytes()
+
+
+def losses(run: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (run / "iter-1/sft/train/log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.timeout(1200)
+def test_two_ranks_make_what_one_makes(one: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """Sampling is sharded by key and training is ZeRO-2: the same chains, rows and losses come out."""
+    stderr = tmp_path / "stderr"
+    process = launch(two_rank_config(tmp_path, tiny_model), stderr)
+    assert process.wait(timeout=1100) == 0, stderr.read_text()[-3000:]
+    two = tmp_path / "runs" / "tiny"
+    same_records(one, two)
+    assert len(list((two / "iter-1/sft/chains").glob("rank-*.jsonl"))) == 2
+    # One process adds up micro-batches in float32; ZeRO reduces gradients in bfloat16.
+    assert losses(two) == pytest.approx(losses(one), rel=0.02)
+    assert (two / "M1_DPO/judge.json").is_file()
+
+
+@pytest.mark.timeout(1200)
+def test_a_killed_rank_ends_the_run_with_one_error_and_any_size_goes_on(one: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """Rank 1 of two is killed while it samples, then while it trains; one process finishes what they began."""
+    config, stderr = two_rank_config(tmp_path, tiny_model), tmp_path / "stderr"
+    run = tmp_path / "runs" / "tiny"
+    moments: list[tuple[str, Callable[[], bool]]] = [
+        ("iter-1/sft", lambda: (run / "iter-1/sft/plans/rank-0.jsonl").exists()),
+        ("iter-1/sft/train", lambda: (run / "iter-1/sft/train/checkpoint-3/trainer_state.json").exists()),
+    ]
+    for stage, ready in moments:
+        process = launch(config, stderr)
+        stage_of_rank_1(process, stage, ready, stderr).kill()
+        assert process.wait(timeout=60) != 0
+        errors = [line for line in stderr.read_text().splitlines() if line.startswith("error: ")]
+        assert errors == [
+            f"error: stage {stage} failed on rank 1 (killed by SIGKILL); mend the cause above and run the same command again"
+        ]
+    assert candidates(run / "iter-1/sft/train")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "selftrain/run.py"), str(config), "processes=1"],
         capture_output=True, text=True, timeout=1100, check=False,
     )  # fmt: skip
-    assert one.returncode == 0, one.stderr[-3000:]
-    runs = tmp_path / "runs"
-    chains = {name: Shards(runs / name / "iter-1/sft/chains", Chain) for name in ("one", "two")}
-    assert {c.id for c in chains["one"]} == {c.id for c in chains["two"]}
-    assert len(list((runs / "two/iter-1/sft/chains").glob("rank-*.jsonl"))) == 2
-    for name in ("judged.jsonl", "sft.jsonl"):
-        assert (runs / "one/iter-1/sft" / name).read_bytes() == (runs / "two/iter-1/sft" / name).read_bytes()
-    losses = {}
-    for name in ("one", "two"):
-        log = (runs / name / "iter-1/sft/train/log.jsonl").read_text().splitlines()
-        losses[name] = [json.loads(line)["loss"] for line in log]
-    assert losses["two"] == pytest.approx(losses["one"], rel=0.02)
-    assert (runs / "two/M1_DPO/judge.json").is_file()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "iter-1/sft · launched in another size: its unfinished training starts over" in done.stdout
+    same_records(one, run)
+    assert losses(run) == pytest.approx(losses(one), rel=1e-3)
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_parent_ends_the_others_and_their_children(tiny_model: Path, tmp_path: Path) -> None:
+    stderr = tmp_path / "stderr"
+    process = launch(two_rank_config(tmp_path, tiny_model), stderr)
+    rank_1 = stage_of_rank_1(process, "iter-1/sft", lambda: True, stderr).parent()
+    everyone = psutil.Process(process.pid).children(recursive=True)
+    assert rank_1 is not None
+    rank_1.kill()
+    assert process.wait(timeout=60) != 0
+    assert "error: rank 0 was stopped from outside" in stderr.read_text()
+    _, alive = psutil.wait_procs(everyone, timeout=10)
+    assert not alive
 
 
 def test_a_second_launch_is_refused_whole(tiny_model: Path, tmp_path: Path) -> None:
