@@ -26,15 +26,15 @@ if str(ROOT) not in sys.path:
 
 from planner.errors import UserError  # noqa: E402
 from planner.models import resolve_model  # noqa: E402
-from planner.records import ORDERS, LabeledPair  # noqa: E402
-from planner.store import read_jsonl, write_jsonl  # noqa: E402
+from planner.records import ORDERS  # noqa: E402
+from planner.store import write_jsonl  # noqa: E402
+from selftrain.checkpoints import candidates  # noqa: E402
 from selftrain.config import Config, load_config  # noqa: E402
-from selftrain.judged import score_set  # noqa: E402
-from selftrain.measure import EvaluateJob  # noqa: E402
+from selftrain.measure import EvaluateJob, score_set  # noqa: E402
 from selftrain.pairs.builtin import generate  # noqa: E402
 from selftrain.rows import verdict_only_rows  # noqa: E402
 from selftrain.stage import Job  # noqa: E402
-from selftrain.train import TrainJob, TrainStats, candidates  # noqa: E402
+from selftrain.train import TrainJob, TrainStats  # noqa: E402
 
 
 def child(config: Config, out: Path, task: TrainJob | EvaluateJob) -> float:
@@ -44,7 +44,7 @@ def child(config: Config, out: Path, task: TrainJob | EvaluateJob) -> float:
         UserError: it failed; it has said why.
     """
     path = out / "job.json"
-    path.write_text(Job(task=task, config=config, attempt="ceiling", ledger=str(out / "ledger.jsonl")).model_dump_json())
+    path.write_text(Job(task=task, config=config, attempt="ceiling", ledger=str(out / "ledger-0.jsonl")).model_dump_json())
     started = time.monotonic()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "selftrain.stage", str(path), str(os.getpid())]
@@ -75,7 +75,7 @@ def measure(config: Config, out: Path, pairs: int, known: int) -> list[dict[str,
         table.append({
             "rows": step * config.sft.batch_size, "seconds": round(whole * step / steps), "n": score.n,
             "accuracy": score.accuracy, "position_consistent": score.position_consistent,
-            "ci95": score.ci95.model_dump() if hasattr(score.ci95, "model_dump") else score.ci95,
+            "ci95": score.model_dump(mode="json")["ci95"],
         })  # fmt: skip
     return table
 
@@ -101,7 +101,9 @@ def main() -> int:
             print(f"error: {error}", file=sys.stderr)
             return 2
     for row in table:
-        print(f"{row['rows']:>6} rows {row['seconds']:>6} s  accuracy {row['accuracy']:.1%}  position-consistent {row['position_consistent']:.1%}")
+        print(
+            f"{row['rows']:>6} rows {row['seconds']:>6} s  accuracy {row['accuracy']:.1%}  position-consistent {row['position_consistent']:.1%}"
+        )
     if args.json:
         print(json.dumps({"table": table, "n": args.known}))
     return 0

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from planner.engines.server import ServerEngine
 from planner.models import resolve_model
-from prompts import check_special_tokens
+from prompts import AMBIGUOUS_TOKENS, PromptError, break_tokens, defuse
 from rewards.backend import Backend, EngineProcess, ServedElsewhere
 from rewards.config import RewardConfig, judge_for
 from rewards.errors import RewardError
@@ -81,7 +81,7 @@ def open_backend(config: RewardConfig) -> Backend:
 
     Raises:
         EngineError, ModelError: it cannot be started.
-        PromptError: its tokenizer has special tokens that would pass through `prompts.defuse`.
+        PromptError: its tokenizer has special tokens that would pass through `prompts.defuse` and a server engine.
     """
     if config.url is not None:
         return ServedElsewhere(config.url, config.model)
@@ -89,7 +89,12 @@ def open_backend(config: RewardConfig) -> Backend:
     tokenizer = Path(resolve_model(config.model)) / "tokenizer.json"
     if tokenizer.is_file():
         added: Any = Tokenizer.from_file(str(tokenizer)).get_added_tokens_decoder()
-        check_special_tokens(str(token.content) for token in added.values())
+        special = [str(token.content) for token in added.values() if token.special and len(token.content.strip()) > 1]
+        loose = [token for token in special if break_tokens(defuse(token, "paper"), AMBIGUOUS_TOKENS) == token]
+        if loose:
+            raise PromptError(
+                f"special tokens {loose} of {config.model} would reach it from inside a response; add them to prompts._CONTROL"
+            )
     started = EngineProcess(config.model, config.engine, start_s=_START_S)
     started.wait(_START_S)
     return started

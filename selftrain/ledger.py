@@ -47,6 +47,10 @@ class Ledger:
         self._engine.load(model)
 
     @property
+    def model(self) -> str:
+        return self._engine.model
+
+    @property
     def counters(self) -> Counters:
         return self._engine.counters
 

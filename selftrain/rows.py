@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, product
 from typing import NamedTuple, TypeVar
 
-from planner.records import Chain, JudgedChain, Label, Message, Order, Pair, Record, digest, flip
+from planner.records import Chain, JudgedChain, Message, Order, Pair, Record, Verdict, digest, flip
 from planner.styles.evalplanner import EvalPlannerStyle
 from planner.verdict import names_something
 from prompts import CHAIN_TAGS, break_tokens
@@ -139,9 +139,9 @@ def _contrasts(
             yield _said(one.chain, one.gold, style), _said(one.chain, flip(one.gold), style), one.gold
 
 
-def _said(chain: Chain, verdict: Label, style: EvalPlannerStyle) -> Chain:
+def _said(chain: Chain, verdict: Verdict, style: EvalPlannerStyle) -> Chain:
     """A forced chain with another verdict; an execution that is a finding is that verdict's."""
-    found = {"execution": style.finding(verdict)} if chain.execution in map(style.finding, ("A", "B")) else {}
+    found = {"execution": style.finding(verdict)} if chain.execution in (style.finding("A"), style.finding("B")) else {}
     return chain.model_copy(update={"verdict": verdict, **found})
 
 
