@@ -24,6 +24,7 @@ Method = Literal["sft", "dpo"]
 Split = Literal["known", "wording", "unseen"]
 Pairing = Literal["same_plan", "cross_plan", "mixed"]
 Control = Literal["shuffled_labels", "verdict_only"]
+HardwareName = Literal["cpu", "a100", "h100"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -213,6 +214,8 @@ class Config(Record):
     engine: EngineConfig = EngineConfig()
     seed_engine: EngineConfig | None = None
     """A different engine for chains drawn from the seed, such as a server that has it loaded. None: `engine`."""
+    hardware: HardwareName = "cpu"
+    """What one process runs on: two cores, or one GPU of 80 GB. Only `--dry-run` reads it."""
     report_to: tuple[str, ...] = ()
     """Experiment trackers, by the names that transformers knows."""
 
@@ -248,7 +251,7 @@ class Config(Record):
     def recipe(self) -> dict[str, Any]:
         """What a resumed run must share with its first attempt: everything but size, speed and place."""
         fields = self.model_dump(
-            mode="json", exclude={"out", "processes", "engine", "seed_engine", "report_to", "attention", "liger"}
+            mode="json", exclude={"out", "processes", "engine", "seed_engine", "hardware", "report_to", "attention", "liger"}
         )
         for name, engine in (("engine", self.engine), ("seed_engine", self.seed_engine)):
             # The context decides which prompts are dropped as over-long.

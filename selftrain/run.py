@@ -1,6 +1,7 @@
 """Train a judge from its own verdicts.
 
     accelerate launch --quiet selftrain/run.py configs/demo.toml [key=value …]
+    python selftrain/run.py --dry-run configs/demo.toml [configs/accelerate/cpu-1.yaml] [key=value …]
 
 The same command again goes on where the last one stopped. Exit status: 0 done, 2 something that you can mend (one line says what;
 `accelerate launch` turns it into 1, and without `--quiet` adds a trace of its own).
@@ -24,6 +25,7 @@ from planner.errors import TellDiskFull, UserError  # noqa: E402
 from planner.models import ModelError  # noqa: E402
 from prompts import PromptError  # noqa: E402
 from selftrain.config import load_config  # noqa: E402
+from selftrain.dry_run import dry_run  # noqa: E402
 from selftrain.launch import PeerError, World, die_with_parent  # noqa: E402
 from selftrain.loop import loop  # noqa: E402
 from selftrain.steps import Run  # noqa: E402
@@ -41,6 +43,9 @@ def main(arguments: list[str]) -> int:
     world = None
     try:
         with TellDiskFull():
+            if arguments[0] == "--dry-run":
+                dry_run(arguments[1:])
+                return 0
             config = load_config(arguments[0], arguments[1:])
             world = World(config)
             loop(Run(config, world))

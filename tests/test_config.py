@@ -15,12 +15,11 @@ import tomli_w
 
 from planner.errors import UserError
 from selftrain.config import Config, DpoConfig, EngineConfig, SftConfig, changed_field, load_config
+from selftrain.pairs import check_coverage
 from selftrain.stamp import _without_none
 from tests.conftest import ROOT
 
-SHIPPED = sorted(
-    path for path in (ROOT / "configs").rglob("*.toml") if path.parent.name != "sweeps"
-)  # those are tests/test_sweep.py's
+SHIPPED = sorted((ROOT / "configs").rglob("*.toml"))
 
 
 @pytest.fixture
@@ -52,6 +51,8 @@ def test_every_shipped_config_parses_and_comes_back_from_the_copy_that_a_run_kee
     kept = tmp_path / "config.toml"
     kept.write_text(tomli_w.dumps(_without_none(config.model_dump(mode="json"))))
     assert load_config(kept) == config
+    if config.pairs.source == "builtin":
+        check_coverage(config)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -312,7 +313,7 @@ def test_a_changed_iteration_is_told(file: Path) -> None:
 def test_every_key_is_either_recipe_or_known_to_be_none() -> None:
     """A key that is added later lands in the recipe unless someone decides otherwise."""
     config = Config(name="x")
-    assert set(Config.model_fields) - set(config.recipe()) == {"out", "processes", "report_to", "attention", "liger"}
+    assert set(Config.model_fields) - set(config.recipe()) == {"out", "processes", "hardware", "report_to", "attention", "liger"}
     assert set(config.recipe()["engine"]) == {"kind", "dtype", "max_model_len"}
     assert config.recipe()["seed_engine"] is None
 

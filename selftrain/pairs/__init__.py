@@ -59,6 +59,27 @@ def write_splits(config: Config, folder: Path) -> Counter[str]:
     return write_streamed(lambda: gsm8k.read(path, config.seed), folder, sizes, path, config.seed)
 
 
+def some_pairs(config: Config) -> Iterator[LabeledPair]:
+    """Pairs of the kind that the run trains on, as they come; none where the source's file is not here."""
+    pairs = config.pairs
+    if pairs.source == "builtin":
+        from selftrain.pairs import builtin
+
+        yield from builtin.generate("train", config.seed, pairs.kinds or None)
+    assert pairs.path is not None
+    path = Path(pairs.path)
+    if not path.is_file():
+        return
+    if pairs.source == "jsonl":
+        from selftrain.pairs import jsonl
+
+        yield from jsonl.read(path, {str(field): column for field, column in pairs.columns.items()})
+    else:
+        from selftrain.pairs import gsm8k
+
+        yield from gsm8k.read(path, config.seed)
+
+
 def _write_builtin(config: Config, folder: Path, sizes: dict[str, int]) -> Counter[str]:
     from selftrain.pairs import builtin
 

@@ -1,0 +1,114 @@
+"""What a run would do, before it does it: stages, prompts, tokens, bytes, memory and hours.
+
+    python selftrain/run.py --dry-run CONFIG [configs/accelerate/LAUNCH.yaml] [key=value …]
+
+Nothing is sampled, trained or downloaded. Prompts are rendered from a few of the run's pairs, or from stand-ins where their file is
+not here. Where the run has finished a stage, what it took stands beside the forecast.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from rich.console import Console
+from rich.table import Table
+
+from planner.errors import UserError
+from planner.models import open_tokenizer, resolve_model
+from planner.records import Pair
+from planner.store import read_log
+from selftrain.config import Config, load_config
+from selftrain.forecast import TYPICAL_EXECUTION, TYPICAL_PLAN, Forecast, Launch, Stage, measure
+from selftrain.hardware import HARDWARE, shape_of
+from selftrain.pairs import some_pairs
+
+_SAMPLE = 64
+_STAND_IN = Pair(instruction="word " * 150, response_a="word " * 300, response_b="word " * 300)
+
+
+def dry_run(arguments: list[str]) -> list[Stage]:
+    """Print the forecast of a config, under the launch of an accelerate file, and return its stages.
+
+    Raises:
+        UserError: a config or launch that the run itself would refuse, or a model whose sizes are not known.
+    """
+    launches = [one for one in arguments[1:] if one.endswith((".yaml", ".yml")) and "=" not in one]
+    if not arguments or len(launches) > 1:
+        raise UserError("--dry-run takes a config, at most one accelerate file, and overrides")
+    config = load_config(arguments[0], [one for one in arguments[1:] if one not in launches])
+    launch = read_launch(launches[0], config) if launches else Launch(config.processes, 1, 0)
+    model = resolve_model(config.model)
+    pairs = [one.pair for one in islice(some_pairs(config), _SAMPLE)]
+    lengths = measure(config, pairs or [_STAND_IN], open_tokenizer(model) if Path(model).is_dir() else None)
+    stages = list(Forecast(config, launch, shape_of(model), lengths).stages())
+    _print(config, launch, stages, known=bool(pairs))
+    return stages
+
+
+def read_launch(path: str, config: Config) -> Launch:
+    """What an accelerate file starts.
+
+    Raises:
+        UserError: no such file, or it does not fit the config.
+    """
+    try:
+        found: dict[str, Any] = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    zero = (found.get("deepspeed_config") or {}).get("zero_stage", 0)
+    launch = Launch(found["num_processes"], found.get("num_machines", 1), zero)
+    if launch.processes != config.processes:
+        raise UserError(f"{path} starts {launch.processes} process(es) but the config says processes = {config.processes}")
+    each, group = launch.processes // launch.machines, config.engine.tensor_parallel
+    if each % group:
+        raise UserError(f"engine.tensor_parallel = {group} does not divide the {each} processes of a node")
+    return launch
+
+
+def _print(config: Config, launch: Launch, stages: list[Stage], *, known: bool) -> None:
+    console = Console(width=None if Console().is_terminal else 150)
+    took = {one["stage"]: one["seconds"] for one in read_log(config.run_folder / "metrics.jsonl") if one.get("seconds")}
+    table = Table(title=f"{config.name}: forecast for {launch.processes} × {config.hardware} on {launch.machines} machine(s)")
+    for column in (
+        "stage",
+        "prompts or rows",
+        "read",
+        "written",
+        "trained on",
+        "disk",
+        "memory of one",
+        "time",
+        *(["took"] if took else []),
+    ):
+        table.add_column(column, justify="left" if column in ("stage", "memory of one") else "right", no_wrap=True)
+    for one in stages:
+        table.add_row(*_cells(one), *([_time(took[one.name]) if one.name in took else ""] if took else []))
+    table.add_section()
+    table.add_row(*_cells(_sum(stages)), *([_time(sum(took.get(one.name, 0) for one in stages))] if took else []))
+    console.print(table)
+    measured = HARDWARE[config.hardware].measured
+    console.print(
+        f"Speeds of {config.hardware}: {'measured' if measured else 'ASSUMED'} (selftrain/hardware.py). Plans of {TYPICAL_PLAN} and "
+        f"executions of {TYPICAL_EXECUTION} tokens, or as many as the limits allow; half of all chains right"
+        + ("." if known else f"; {config.pairs.path} is not here, so instructions of 150 and responses of 300 words.")
+    )
+
+
+def _sum(stages: list[Stage]) -> Stage:
+    def of(name: str) -> float:
+        return float(sum(getattr(one, name) for one in stages))
+
+    return Stage("in all", of("prompts"), of("read"), of("written"), of("trained"), of("disk_gb"), "", of("seconds"))
+
+
+def _cells(one: Stage) -> list[str]:
+    counts = [f"{value:,.0f}" if value else "" for value in (one.prompts, one.read, one.written, one.trained)]
+    disk = f"{one.disk_gb:,.1f} GB" if one.disk_gb >= 0.1 else f"{one.disk_gb * 1000:,.1f} MB"
+    return [one.name, *counts, disk, one.memory, _time(one.seconds)]
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds / 60:,.1f} min"

@@ -1,0 +1,205 @@
+"""What each stage of a run costs, by arithmetic on its config: prompts, tokens, bytes, memory and seconds.
+
+How long a model writes is unknown beforehand: as long as the limit, and no more than `TYPICAL` tokens. Half of all chains are counted
+as right, as a coin's would be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from planner.records import Pair
+from planner.styles.base import Prompt
+from selftrain.config import Config, Iteration, Method, TrainConfig
+from selftrain.hardware import (
+    GB,
+    HARDWARE,
+    Shape,
+    sampling_gb,
+    sampling_seconds,
+    trained_parameters,
+    training_flops,
+    training_gb,
+)
+
+TYPICAL_PLAN, TYPICAL_EXECUTION = 300, 500
+"""Tokens written where the limit leaves room: stated, not measured."""
+_RIGHT = 0.5
+_TAG_TOKENS = 30
+_BLOCK = 32
+"""Tokens of the cache that are shared or not as one; the last of a prompt is read again."""
+_CHAIN_BYTES, _BYTES_A_TOKEN = 700, 4.5
+"""Of a chain's lines, beside its text."""
+
+
+class Launch(NamedTuple):
+    """How many processes, on how many machines, and how DeepSpeed cuts optimiser states (0: not at all)."""
+
+    processes: int
+    machines: int
+    zero: int
+
+
+class Stage(NamedTuple):
+    """What one stage costs. `read` leaves out what the prefix cache serves; `seconds` counts all ranks at once."""
+
+    name: str
+    prompts: float
+    read: float
+    written: float
+    trained: float
+    disk_gb: float
+    memory: str
+    seconds: float
+
+
+class Lengths(NamedTuple):
+    """Mean tokens of prompts, and of what is written after them."""
+
+    ask_plan: float
+    ask_execution: float
+    """Without the plan, which executions of one pair and order do not share."""
+    judge: float
+    plan: float
+    execution: float
+
+
+def measure(config: Config, pairs: list[Pair], tokenizer: Any | None) -> Lengths:
+    """Mean lengths over these pairs. Without a tokenizer, four characters count as a token."""
+    style, draw = config.style, config.sampling
+
+    def tokens(prompt: Prompt) -> int:
+        if tokenizer is None:
+            return sum(len(m.content) for m in prompt.messages) // 4
+        chat = [{"role": m.role, "content": m.content} for m in prompt.messages]
+        return len(tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False, add_generation_prompt=True))
+
+    return Lengths(
+        ask_plan=fmean(tokens(style.plan_prompt(one.instruction)) for one in pairs) if style.plans else 0,
+        ask_execution=fmean(tokens(style.execution_prompt(one, "" if style.plans else None)) for one in pairs),
+        judge=fmean(tokens(style.judge_prompt(one)) for one in pairs),
+        plan=min(draw.plan_tokens, TYPICAL_PLAN) if style.plans else 0,
+        execution=min(draw.execution_tokens, TYPICAL_EXECUTION),
+    )
+
+
+class Forecast:
+    """The stages of a run, in order."""
+
+    def __init__(self, config: Config, launch: Launch, shape: Shape, lengths: Lengths) -> None:
+        self.config, self.launch, self.shape, self.lengths = config, launch, shape, lengths
+        self.hardware = HARDWARE[config.hardware]
+        self._group = config.engine.tensor_parallel
+        self._engines = max(1, launch.processes // self._group)
+        self._chain = min(config.judge_tokens, lengths.plan + lengths.execution + _TAG_TOKENS)
+
+    def stages(self) -> Iterator[Stage]:
+        config, trained, checkpoints = self.config, 0.0, 1  # the seed is measured too
+        for k, iteration in enumerate(config.iterations, 1):
+            for method in iteration.train:
+                name, pairs = f"iter-{k}/{method}", self._pairs(iteration, method)
+                if method == iteration.train[0] or iteration.resample_before_dpo:
+                    yield self._sampling(f"{name}/sample", pairs, first=k == 1 and method == iteration.train[0])
+                steps = self._steps(method, pairs)
+                yield (stage := self._training(f"{name}/train", method, steps))
+                trained += stage.trained
+                candidates = math.ceil(steps / self._settings(method).save_every)
+                if candidates > 1:
+                    yield self._judging(f"{name}/selection", config.pairs.validation, candidates)
+                checkpoints += 1
+        for control in config.controls:
+            method, steps = config.iterations[0].train[0], 0
+            if control == "verdict_only":
+                steps = math.ceil(trained / (config.sft.batch_size * (self.lengths.judge + _TAG_TOKENS / 2)))
+                yield self._training(f"controls/{control}/train", "sft", steps, answer=_TAG_TOKENS / 2)
+            else:
+                steps = self._steps(method, self._pairs(config.iterations[0], method))
+                yield self._training(f"controls/{control}/train", method, steps)
+            checkpoints += 1
+        yield self._judging("eval", sum(config.pairs.held_out.values()), checkpoints)
+
+    # -- sizes -------------------------------------------------------------------------------------------------------
+
+    def _settings(self, method: Method) -> TrainConfig:
+        return self.config.sft if method == "sft" else self.config.dpo
+
+    @staticmethod
+    def _pairs(iteration: Iteration, method: Method) -> int:
+        return iteration.dpo_pairs or iteration.pairs if method == "dpo" else iteration.pairs
+
+    def _steps(self, method: Method, pairs: int) -> int:
+        """Optimiser steps: all rows that half-right chains give, within the epochs and the limit."""
+        draw, rows = self.config.sampling, self.config.rows
+        settings, plans, each = self._settings(method), draw.plans, draw.executions // 2
+        if method == "sft":
+            per_order = 1.0 - (1 - _RIGHT) ** (plans * each)
+        else:
+            share = _RIGHT * (1 - _RIGHT)
+            same, across = plans * each * (each - 1) * share, plans * (plans - 1) * each * each * share
+            found = {"same_plan": same, "cross_plan": across, "mixed": same + across}[rows.pairing]
+            if rows.train_forced:  # each forced chain is a minimal pair
+                found = plans * each
+            per_order = min(found, rows.max_pairs_per_order)
+        total = max(1, math.ceil(math.ceil(2 * pairs * per_order) / settings.batch_size * settings.epochs))
+        return min(total, settings.max_steps) if settings.max_steps else total
+
+    # -- kinds of stage ----------------------------------------------------------------------------------------------
+
+    def _sampling(self, name: str, pairs: int, *, first: bool) -> Stage:
+        draw, of = self.config.sampling, self.lengths
+        both = 2 * pairs
+        # A seed plans for an instruction; a trained judge for a pair in an order, unless each plan serves both.
+        asks = (pairs if first else both) if of.plan else 0
+        plans = (pairs if first or draw.reuse_plans else both) * draw.plans if of.plan else both
+        executed = both * (draw.plans if of.plan else 1)
+        chains = both * draw.plans * draw.executions // 2
+        written = plans * of.plan if of.plan else 0.0
+        read = asks * (of.ask_plan if first else of.judge)
+        if first and self.config.execution_form == "findings":
+            prompts, read = asks + chains, read + both * of.ask_execution + executed * (of.plan + _BLOCK)
+        else:
+            prompts, written = asks + executed, written + chains * of.execution
+            read += both * (of.ask_execution if first else 0) + executed * (of.plan + _BLOCK)
+        if draw.force_verdict and first:
+            prompts, read = prompts + chains, read + chains * (_TAG_TOKENS + _BLOCK)
+        disk = chains * (_CHAIN_BYTES + _BYTES_A_TOKEN * (of.plan + 2 * of.execution)) * 2 / GB  # as drawn, and as judged
+        return self._engine_stage(name, prompts, read, written, disk)
+
+    def _judging(self, name: str, pairs: int, models: int) -> Stage:
+        prompts = 2 * pairs * models
+        disk = prompts * (_CHAIN_BYTES + 2 * _BYTES_A_TOKEN * self._chain) / GB
+        stage = self._engine_stage(name, prompts, prompts * self.lengths.judge, prompts * self._chain, disk)
+        return stage._replace(seconds=stage.seconds + models * 2 * self.shape.parameters / GB / self.hardware.read_gb_s)
+
+    def _engine_stage(self, name: str, prompts: float, read: float, written: float, disk: float) -> Stage:
+        engine, hardware = self.config.engine, self.hardware
+        weights, cache = sampling_gb(self.shape, hardware.memory_gb, engine.gpu_memory_utilization, self._group)
+        if self.config.hardware == "cpu":
+            cache = engine.kv_cache_gb
+        longest = engine.max_model_len or self.lengths.judge + self._chain
+        at_once = int(cache * GB * self._group / (self.shape.kv_bytes * longest)) if cache > 0 else 0
+        memory = f"{weights:.1f} GB + cache for {at_once:,} sequences" if cache > 0 else f"{weights:.1f} GB: DOES NOT FIT"
+        busy = sampling_seconds(self.shape, hardware, read=read, written=written, engines=self._engines, group=self._group)
+        return Stage(name, prompts, read, written, 0, disk, memory, hardware.engine_start_s + busy)
+
+    def _training(self, name: str, method: Method, steps: int, *, answer: float | None = None) -> Stage:
+        config, launch, settings = self.config, self.launch, self._settings(method)
+        sides, rank = (2 if method == "dpo" else 1), config.lora.rank if config.lora else None
+        answer = self.lengths.plan + self.lengths.execution + _TAG_TOKENS if answer is None else answer
+        rows = steps * settings.batch_size
+        flops = sides * rows * training_flops(
+            self.shape, self.lengths.judge, answer, checkpointed=settings.gradient_checkpointing, lora=rank is not None, dpo=sides == 2
+        )  # fmt: skip
+        longest = settings.micro_batch_size * sides * min(settings.max_length, int(2 * (self.lengths.judge + answer)))
+        memory = training_gb(
+            self.shape, tokens=longest, checkpointed=settings.gradient_checkpointing, zero=launch.zero, ranks=launch.processes,
+            lora_rank=rank,
+        )  # fmt: skip
+        whole = (2 if rank or launch.zero else 4) * self.shape.parameters
+        disk = (math.ceil(steps / settings.save_every) * whole + 2 * 8 * trained_parameters(self.shape, rank)) / GB
+        fits = "" if memory < self.hardware.memory_gb else ": DOES NOT FIT"
+        seconds = self.hardware.child_start_s + flops / (self.hardware.train * launch.processes) + disk / self.hardware.read_gb_s
+        return Stage(name, rows, 0, 0, rows * sides * (self.lengths.judge + answer), disk, f"{memory:.1f} GB{fits}", seconds)

@@ -1,0 +1,122 @@
+"""selftrain/dry_run.py: counts against the paper's, arithmetic against known sizes, and every launch that the documents name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from planner.errors import UserError
+from selftrain.config import load_config
+from selftrain.dry_run import dry_run
+from selftrain.forecast import Forecast, Launch, Stage, measure
+from selftrain.hardware import HARDWARE, KNOWN, training_gb
+from tests.conftest import ROOT
+
+EIGHT, SEVENTY = KNOWN["meta-llama/Llama-3.1-8B-Instruct"], KNOWN["meta-llama/Llama-3.3-70B-Instruct"]
+CLUSTER = [("8b", "gpu-8-zero3"), ("70b", "nodes-4-zero3"), ("8b-lora", "gpu-1")]
+
+
+def forecast(config: str, launch: str, *overrides: str) -> dict[str, Stage]:
+    arguments = [str(ROOT / f"configs/{config}.toml"), str(ROOT / f"configs/accelerate/{launch}.yaml"), *overrides]
+    return {one.name: one for one in dry_run(arguments)}
+
+
+def test_known_sizes() -> None:
+    assert EIGHT.parameters == pytest.approx(8.03e9, rel=0.002)
+    assert SEVENTY.parameters == pytest.approx(70.55e9, rel=0.002)
+
+
+def test_the_papers_counts_come_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """5,000 instructions, 5 plans, 8 executions: 25K plans and 200K executions (recipe, section 1.2)."""
+    stages = forecast("8b", "gpu-8-zero3")
+    drawn = stages["iter-1/sft/sample"]
+    assert drawn.written == 25_000 * 300 + 200_000 * 500
+    assert drawn.prompts == 5_000 + 2 * 5_000 * 5
+    assert stages["iter-1/sft/train"].prompts <= 1000 * 32
+    printed = capsys.readouterr().out
+    assert "ASSUMED" in printed
+    assert "pairs.jsonl is not here" in printed
+    assert list(stages)[-1] == "eval"
+
+
+@pytest.mark.parametrize(("config", "launch"), CLUSTER)
+def test_shipped_recipes_fit_their_machines(config: str, launch: str) -> None:
+    for one in forecast(config, launch).values():
+        assert "DOES NOT FIT" not in one.memory, one
+        assert one.seconds > 0
+
+
+def test_memory_is_cut_by_rank() -> None:
+    whole = training_gb(SEVENTY, tokens=4096, checkpointed=True, zero=0, ranks=32, lora_rank=None)
+    cut = training_gb(SEVENTY, tokens=4096, checkpointed=True, zero=3, ranks=32, lora_rank=None)
+    assert whole > 16 * 70 > HARDWARE["h100"].memory_gb > cut > 16 * 70 / 32
+    adapters = training_gb(EIGHT, tokens=4096, checkpointed=True, zero=0, ranks=1, lora_rank=64)
+    assert 16 < adapters < 40
+    assert training_gb(EIGHT, tokens=4096, checkpointed=False, zero=3, ranks=8, lora_rank=None) > training_gb(
+        EIGHT, tokens=4096, checkpointed=True, zero=3, ranks=8, lora_rank=None
+    )
+
+
+def test_a_larger_run_takes_longer_and_more_machines_less() -> None:
+    base = forecast("8b", "gpu-8-zero3")
+    more = forecast("8b", "gpu-8-zero3", "sampling.plans=10")
+    assert more["iter-1/sft/sample"].written == 2 * base["iter-1/sft/sample"].written
+    config = load_config(ROOT / "configs/8b.toml")
+    lengths = measure(config, [pair_of(50)], None)
+    hours = [sum(one.seconds for one in Forecast(config, Launch(n, n // 8, 3), EIGHT, lengths).stages()) for n in (8, 32)]
+    assert hours[0] / 4 < hours[1] < hours[0]
+
+
+def pair_of(words: int) -> object:
+    from planner.records import Pair
+
+    return Pair(instruction="word " * words, response_a="a " * words, response_b="b " * words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "takes a config"),
+        (["configs/8b.toml", "configs/accelerate/gpu-1.yaml"], r"starts 1 process\(es\) but the config says processes = 8"),
+        (["configs/8b.toml", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["configs/8b.toml", "model=some/other"], "sizes of some/other are known only from its files"),
+        (["configs/8b.toml", "configs/accelerate/gpu-8-zero3.yaml", "engine.tensor_parallel=3"], "does not divide the 8 processes"),
+    ],
+)
+def test_what_the_run_would_refuse_is_refused(arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError, match=said):
+        dry_run(arguments)
+
+
+def launches() -> list[tuple[str, list[str]]]:
+    """(where, words after `selftrain/run.py`, the accelerate file first) of every launch command in the documents and configs."""
+    found = []
+    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "configs").rglob("*.toml")),
+             *sorted((ROOT / "configs").rglob("*.yaml"))]  # fmt: skip
+    for path in files:
+        text = re.sub(r"\\\n(#\s*)?\s*", " ", path.read_text())
+        for command in re.findall(r"accelerate launch (.*?selftrain/run\.py configs/.*)", text):
+            words = shlex.split(command.partition("`")[0], comments=True)
+            if "--config_file" not in words:  # named in passing
+                continue
+            launch = words[words.index("--config_file") + 1]
+            found.append(
+                (path.name, [words[words.index("selftrain/run.py") + 1], launch, *words[words.index("selftrain/run.py") + 2 :]])
+            )
+    return found
+
+
+def test_documents_name_launches() -> None:
+    assert len(launches()) >= 8
+    assert {Path(words[1]).stem for _, words in launches()} >= {"cpu-1", "cpu-2-zero2", "gpu-1", "gpu-8-zero3", "nodes-4-zero3"}
+
+
+@pytest.mark.slow  # opens the embedded model's tokenizer
+@pytest.mark.parametrize(("where", "words"), launches(), ids=[f"{where}-{i}" for i, (where, _) in enumerate(launches())])
+def test_every_launch_in_the_documents_passes(where: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert dry_run(words), where
