@@ -15,7 +15,7 @@ import numpy as np
 from eval.judged import Judged, refused
 from planner.judge import merge
 from planner.records import Record
-from rewards.score import Interval, Score, interval, score
+from rewards.score import Interval, Score, interval, ratio_interval, score, unseen_interval
 
 Outlook = Literal["better", "worse", "can't tell"]
 _SIGNIFICANT = 0.05
@@ -45,7 +45,7 @@ def strict(judged: Sequence[Judged], *, seed: int = 0) -> Strict:
     found = score(judged, seed=seed)
     merged = [int(merge(list(one.chains.values()), "mean").verdict == one.labeled.better) for one in judged]
     rows = [{"cluster": one.labeled.cluster, "merged": hit} for one, hit in zip(judged, merged, strict=True)]
-    chose, gold = _longer(judged)
+    chose, gold = longer_preference(judged)
     return Strict(
         score=found,
         merged=sum(merged) / len(merged),
@@ -56,8 +56,8 @@ def strict(judged: Sequence[Judged], *, seed: int = 0) -> Strict:
     )
 
 
-def _longer(judged: Sequence[Judged]) -> tuple[float | None, float | None]:
-    """(share of verdicts, share of labels) for the response with more characters."""
+def longer_preference(judged: Sequence[Judged]) -> tuple[float | None, float | None]:
+    """(share of verdicts, share of labels) for the response with more characters; None where there is none to count."""
     chose, gold = [], []
     for one in judged:
         a, b = len(one.labeled.pair.response_a), len(one.labeled.pair.response_b)
@@ -83,15 +83,12 @@ def by_kind(judged: Sequence[Judged], *, seed: int = 0) -> dict[str, Strict]:
 def bootstrap_interval(
     judged: Sequence[Judged], statistic: Callable[[Sequence[Judged]], float | None], *, resamples: int = 400, seed: int = 0
 ) -> Interval | None:
-    """95 % percentile interval of any score, resampling prompts.
-
-    None where resamples mostly lack what it is made of, and where it never varies: a bootstrap would call that certain.
-    """
+    """95 % percentile interval of any percentage, resampling prompts. None where resamples mostly lack what it is made of."""
     clusters: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:
         clusters[one.labeled.cluster].append(one)
-    groups = list(clusters.values())
-    if len(groups) < 2:
+    groups, observed = list(clusters.values()), statistic(judged)
+    if len(groups) < 2 or observed is None:
         return None
     rng = np.random.default_rng(seed)
     values = []
@@ -100,10 +97,10 @@ def bootstrap_interval(
         value = statistic(drawn)
         if value is not None:
             values.append(value)
-    if len(values) < resamples / 2 or min(values) == max(values):
+    if len(values) < resamples / 2:
         return None
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    low, high = unseen_interval(observed, len(groups), (0.0, 100.0))
+    return min(low, float(np.percentile(values, 2.5))), max(high, float(np.percentile(values, 97.5)))
 
 
 # -- two judges --------------------------------------------------------------------------------------------------------
@@ -135,7 +132,7 @@ def compare(ours: Sequence[Judged], theirs: Sequence[Judged], *, seed: int = 0) 
     Raises:
         ValueError: they judged different pairs.
     """
-    from scipy.stats import binomtest, bootstrap
+    from scipy.stats import binomtest
 
     other = {one.labeled.pair.id: one for one in theirs}
     if {one.labeled.pair.id for one in ours} != other.keys():
@@ -152,13 +149,7 @@ def compare(ours: Sequence[Judged], theirs: Sequence[Judged], *, seed: int = 0) 
     wins, losses = int((gain > 0).sum()), int((gain < 0).sum())
     p = float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
     difference = float(gain.sum() / size.sum())
-    ci95 = (difference, difference)
-    if np.ptp(gain / size) > 0:
-        spread = bootstrap(
-            (gain, size), lambda g, s, axis=-1: g.sum(axis=axis) / s.sum(axis=axis), paired=True, vectorized=True,
-            n_resamples=2000, method="percentile", rng=seed, batch=200,
-        ).confidence_interval  # fmt: skip
-        ci95 = (float(spread.low), float(spread.high))
+    ci95 = ratio_interval(gain, size, bounds=(-1.0, 1.0), seed=seed)
     outlook: Outlook = "can't tell"
     if p < _SIGNIFICANT and ci95[0] > 0:
         outlook = "better"

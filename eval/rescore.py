@@ -10,7 +10,8 @@
 Percentages, 0 to 100, two decimals. `--json` prints one object: for judgebench with the keys knowledge, reasoning, math, coding,
 overall, position_consistent, none, flip; pandalm accuracy, precision, recall, f1 (macro), none; llmbar accuracy_first,
 accuracy_swapped, accuracy, agreement; autoj agreement, consistency; and more. `none` is the share of judgments without a verdict,
-`flip` the share of pairs whose two orders name different responses.
+`right` of those that are right, `flip` of the pairs whose two orders name different responses, `first_position` of the named
+verdicts that go to the response shown first, `longer` to the longer one (`longer_labels`: of the labels).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from eval.benchmarks.alpacaeval import rescore as rescore_alpacaeval
 from eval.benchmarks.base import Percentages, percent
 from eval.benchmarks.rewardbench import rescore as rescore_rewardbench
 from eval.judged import Judged
+from eval.metrics import longer_preference
 from planner.errors import UserError
 
 _SCORES_ALONE: dict[str, Callable[[Path], Percentages]] = {
@@ -60,14 +62,21 @@ def rescore(benchmark: str, path: Path, *, swapped: Path | None = None, data: Pa
 def strictly(judged: Sequence[Judged]) -> Percentages:
     """Our own scores: an unread verdict is never right."""
     verdicts = [one.said(order) for one in judged for order in one.chains]
-    scores = {"n": float(len(judged)), "none": percent(verdicts.count("none"), len(verdicts))}
-    both = [one for one in judged if len(one.chains) == 2]
-    if len(both) == len(judged):
+    right = sum(one.right(order) for one in judged for order in one.chains)
+    scores = {
+        "n": float(len(judged)),
+        "none": percent(verdicts.count("none"), len(verdicts)),
+        "right": percent(right, len(verdicts)),
+    }
+    if all(len(one.chains) == 2 for one in judged):
         scores["position_consistent"] = percent(sum(one.both_right for one in judged), len(judged))
         scores["flip"] = percent(sum({one.said("ab"), one.said("ba")} == {"A", "B"} for one in judged), len(judged))
-        named_side = [chain.verdict for one in judged for chain in one.chains.values() if chain.verdict in ("A", "B")]
-        if named_side:
-            scores["first_position"] = percent(named_side.count("A"), len(named_side))
+    named_side = [chain.verdict for one in judged for chain in one.chains.values() if chain.verdict in ("A", "B")]
+    if named_side:
+        scores["first_position"] = percent(named_side.count("A"), len(named_side))
+    chose, gold = longer_preference(judged)
+    if chose is not None and gold is not None:
+        scores.update({"longer": 100 * chose, "longer_labels": 100 * gold})
     return scores
 
 

@@ -130,14 +130,27 @@ def interval(rows: list[dict[str, Any]], name: str, *, per: int, seed: int = 0) 
     m = np.array([sizes[c] for c in sizes])  # (clusters,)
     if len(x) < 2:
         return (0.0, 1.0)
-    # A bootstrap knows only what it saw: of what never varied (all right, all wrong, or right in one order of every pair) it says
-    # that it never will. A kind of cluster that n draws did not show can still be this share of all (exact binomial bound).
-    observed, unseen = float(x.sum() / m.sum()), 1 - 0.025 ** (1 / len(x))
-    low, high = observed * (1 - unseen), observed * (1 - unseen) + unseen  # the unseen are all wrong, or all right
+    return ratio_interval(x, m, seed=seed)
+
+
+def ratio_interval(x: Any, m: Any, *, bounds: Interval = (0.0, 1.0), seed: int = 0) -> Interval:
+    """95 % interval of sum(x) / sum(m) over clusters, a number within `bounds`. `x`, `m`: (clusters,)."""
+    low, high = unseen_interval(float(x.sum() / m.sum()), len(x), bounds)
     if np.ptp(x / m) > 0:
         found = bootstrap((x, m), _rate, paired=True, vectorized=True, n_resamples=2000, method="percentile", rng=seed, batch=200)
         low, high = min(low, float(found.confidence_interval.low)), max(high, float(found.confidence_interval.high))
     return (low, high)
+
+
+def unseen_interval(observed: float, clusters: int, bounds: Interval = (0.0, 1.0)) -> Interval:
+    """How far what so many draws did not show could move an observed mean.
+
+    A bootstrap knows only what it saw: of what never varied (all right, all wrong, or right in one order of every pair) it says
+    that it never will. A kind of cluster that n draws did not show can still be this share of all (exact binomial bound), and lie
+    at either bound.
+    """
+    unseen = 1 - 0.025 ** (1 / clusters)
+    return (observed * (1 - unseen) + bounds[0] * unseen, observed * (1 - unseen) + bounds[1] * unseen)
 
 
 def _rate(x: Any, m: Any, axis: int = -1) -> Any:

@@ -69,7 +69,7 @@ def test_categories_are_scored_apart() -> None:
 
 
 def accuracy(found: Sequence[Judged]) -> float:
-    return sum(one.both_right for one in found) / len(found)
+    return 100 * sum(one.both_right for one in found) / len(found)
 
 
 def test_intervals_resample_prompts_and_not_pairs() -> None:
@@ -90,7 +90,9 @@ def test_intervals_resample_prompts_and_not_pairs() -> None:
     assert bootstrap_interval(many, accuracy) == wide, "seeded"
     assert bootstrap_interval(many[:20], accuracy) is None, "one prompt has no spread to resample"
     assert bootstrap_interval(many, lambda found: None) is None
-    assert bootstrap_interval(many, lambda found: 1.0) is None, "what never varies is not thereby certain"
+    assert bootstrap_interval(many, lambda found: 100.0) == (pytest.approx(100 * 0.025**0.1), 100), (
+        "ten that never vary are no certainty"
+    )
 
 
 # -- calibration -------------------------------------------------------------------------------------------------------
