@@ -89,7 +89,7 @@ def execute(
         for item in inputs:
             held[item.key] = item
             prompt = item.prompt
-            yield Request(item.key, prompt.messages, prompt.prefill, n, max_tokens, prompt.stop, sampling, letters=True)
+            yield Request(item.key, prompt.messages, prompt.prefill, n, max_tokens, prompt.stop, sampling, True, prompt.ends)
 
     for key, completions in engine.sample(requests()):
         item = held.pop(key)

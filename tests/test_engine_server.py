@@ -89,6 +89,16 @@ def test_what_goes_over_the_wire_to_vllm(serve) -> None:
     assert set(fake.keys) == {"Bearer secret"}
 
 
+def test_an_end_string_is_asked_for_and_kept_by_vllm_alone(serve) -> None:
+    ending = Request("k", ASKED, "", 1, 16, (), Sampling(0.0, 1.0), ends=("[[A]]",))
+    fake, engine = serve()
+    list(engine.sample([ending]))
+    assert fake.chats[0].items() >= {"stop": ["[[A]]"], "include_stop_str_in_output": True}.items()
+    fake, engine = serve(owner="openai")
+    list(engine.sample([ending]))
+    assert not fake.chats[0].keys() & {"stop", "include_stop_str_in_output"}, "elsewhere the end itself would be lost"
+
+
 def test_what_goes_over_the_wire_to_others(serve) -> None:
     """OpenAI's own server refuses fields that it does not know."""
     fake, engine = serve(owner="openai")

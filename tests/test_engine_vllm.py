@@ -71,6 +71,15 @@ def test_a_stop_string_ends_and_is_left_out(embedded_engine: Any) -> None:
     assert free.text.startswith(cut.text)
 
 
+def test_an_end_string_ends_and_stays(embedded_engine: Any) -> None:
+    ((_, (free,)),) = embedded_engine.sample([request("a", max_tokens=20)])
+    word = free.text.split()[1]
+    ((_, (cut,)),) = embedded_engine.sample([request("b", max_tokens=20, ends=(word,))])
+    assert (cut.finish_reason, cut.stop) == ("stop", word)
+    assert cut.text == free.text[: free.text.index(word) + len(word)]
+    assert cut.tokens < free.tokens
+
+
 def test_letters_agree_with_choose(embedded_engine: Any) -> None:
     """P(A) read along the way is P(A) read by asking for it, up to bfloat16."""
     asked = [request(f"l{i}", prefill="Verdict: [[", max_tokens=6, sampling=Sampling(1.0, 1.0), letters=True) for i in range(64)]

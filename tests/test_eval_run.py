@@ -116,6 +116,20 @@ def test_missing_verdicts_are_forced_only_where_asked_for_and_lie_apart(tmp_path
     assert sorted(forced.read_text().splitlines()) == sorted(whole.splitlines()), "what is owed of it is read again"
 
 
+def test_generation_stops_at_the_verdict(tmp_path: Path) -> None:
+    def talks_on(request: Request, draw: int) -> str:
+        return default_script(request, 3).partition("[[")[0] + "[[B]] and " + "so on " * 50
+
+    pairs = load("pairs", tmp_path / "data", 2)
+    judge = Judge(ScriptedEngine(talks_on), EvalPlannerStyle(prompt_set="paper"), max_tokens=90)
+    collect(judge, (one.pair for one in pairs), tmp_path / "run", Votes())
+    chains = [vote.chain for vote in Shards(tmp_path / "run" / "judgments", Vote)]
+    assert len(chains) == 4
+    for chain in chains:
+        assert chain.completion.text.endswith("[Final Verdict]\n[[B]]")
+        assert (chain.verdict, chain.p_a, chain.cut_off) == ("B", 0.2, False)
+
+
 def test_plans_are_shared_by_their_executions_and_counted_once(tmp_path: Path) -> None:
     pairs = load("pairs", tmp_path / "data", 2)
     judge = Judge(ScriptedEngine(default_script), EvalPlannerStyle(prompt_set="paper"), sampling=Sampling())

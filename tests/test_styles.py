@@ -227,7 +227,7 @@ def test_judgelm_is_asked_character_for_character() -> None:
     referenced = text_of(JUDGELM, PAIR.model_copy(update={"reference": "R"}))
     assert referenced == f"{HEAD}[Reference Answer]\nR\n\n{answers}{two}"
     assert JUDGELM.judge_prompt(PAIR).stop == ()
-    assert JudgeLmStyle(fast=True).judge_prompt(PAIR)[1:] == ("", ("\n",)), "fast mode stops after the scores"
+    assert JudgeLmStyle(fast=True).judge_prompt(PAIR)[1:3] == ("", ("\n",)), "fast mode stops after the scores"
 
 
 def test_judgelm_grades_many_at_once_and_one_against_a_reference() -> None:

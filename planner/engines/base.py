@@ -41,6 +41,9 @@ class Request(NamedTuple):
     sampling: Sampling
     letters: bool = False
     """Also report the probabilities of the tokens `A` and `B` wherever one of them was drawn."""
+    ends: tuple[str, ...] = ()
+    """Strings that end a completion as well, and stay in its text: nothing after a verdict is worth its time. A server that is no
+    vLLM goes on to the end of its turn. A request has stops or ends, not both."""
 
 
 class Choice(NamedTuple):

@@ -83,6 +83,7 @@ class ScriptedEngine:
     def _complete(self, request: Request, draw: int) -> Completion:
         text = self._script(request, draw)
         stops = [(at, stop) for stop in request.stop if (at := text.find(stop)) >= 0]
+        stops += [(at + len(end), end) for end in request.ends if (at := text.find(end)) >= 0]
         at, stopped_by = min(stops, default=(len(text), None))
         text = text[:at]
         words = text.split(" ")

@@ -178,6 +178,8 @@ class ServerEngine:
         if self._is_vllm:
             # vLLM takes what is left out from the model's generation_config.json, which often cuts and penalises.
             body |= {"top_k": request.sampling.top_k, "min_p": 0.0, "repetition_penalty": 1.0}
+            if request.ends:
+                body |= {"stop": list(request.ends), "include_stop_str_in_output": True}
             body["return_token_ids"] = request.n > 1 and not request.letters  # to count the tokens of each
             body["logprob_token_ids"] = self._letter_ids if request.letters else None  # where unknown: the likeliest
         elif request.sampling.top_k > 0:

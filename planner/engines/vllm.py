@@ -157,7 +157,8 @@ class VllmEngine:
 
         return SamplingParams(
             n=request.n, temperature=request.sampling.temperature, top_p=request.sampling.top_p, top_k=request.sampling.top_k,
-            max_tokens=request.max_tokens, stop=list(request.stop), output_kind=RequestOutputKind.FINAL_ONLY,
+            max_tokens=request.max_tokens, stop=[*request.stop, *request.ends], include_stop_str_in_output=bool(request.ends),
+            output_kind=RequestOutputKind.FINAL_ONLY,
             logprob_token_ids=[self._id_a, self._id_b] if request.letters else None,
         )  # fmt: skip
 

@@ -23,6 +23,8 @@ class Prompt(NamedTuple):
     messages: tuple[Message, ...]
     prefill: str
     stop: tuple[str, ...]
+    ends: tuple[str, ...] = ()
+    """Where it stops too, with the string kept: a verdict after which nothing counts."""
 
 
 class ChainParts(NamedTuple):

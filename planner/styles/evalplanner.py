@@ -28,6 +28,8 @@ from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, ONE_LINE, PLA
 PlanKind = Literal["unconstrained", "criteria", "questions", "none"]
 _PLAN_PROMPT: dict[PlanKind, PromptName] = {"unconstrained": "plan", "criteria": "plan-criteria", "questions": "plan-questions"}
 ExecutionForm = Literal["free", "findings"]
+_ENDS = tuple(f"{FINAL_VERDICT}\n[[{letter}]]" for letter in "AB")
+"""How a chain ends, in the form that `chain_text` trains."""
 _CLOSED = re.compile(rf"{re.escape(EXECUTION_END)}|{re.escape(FINAL_VERDICT)}")
 
 
@@ -62,11 +64,11 @@ class EvalPlannerStyle(Record):
 
     def judge_prompt(self, pair: Pair) -> Prompt:
         """The prompt of SFT, DPO and test (paper, Figure 5)."""
-        return asked(self.prompt_set, "judge", pair_fields(pair))
+        return asked(self.prompt_set, "judge", pair_fields(pair))._replace(ends=_ENDS)
 
     def judge_plan_prompt(self, pair: Pair) -> Prompt:
         """Ask a trained judge for the plan of its chain only."""
-        return self.judge_prompt(pair)._replace(stop=(PLAN_END,))
+        return self.judge_prompt(pair)._replace(stop=(PLAN_END,), ends=())
 
     def judge_execution_prompt(self, pair: Pair, plan: str | None) -> Prompt:
         """Have a trained judge go on from a plan: the judge prompt, and the chain up to where the execution starts."""
