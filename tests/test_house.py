@@ -184,6 +184,7 @@ def test_records_prompts_outcomes_and_configs_open_in_under_a_second() -> None:
         "planner.execute", "planner.judge", "planner.models", "planner.plan", "planner.engines.base", "planner.engines.scripted",
         "planner.engines.vllm", "planner.store", "selftrain.rows", "selftrain.sample", "selftrain.launch", "selftrain.pairs",
         "selftrain.pairs.builtin", "selftrain.pairs.gsm8k", "rewards.answers",
+        "eval.run", "eval.judges",
     ],
 )  # fmt: skip
 def test_a_laptop_can_open_all_but_sampling_and_training(module: str) -> None:
