@@ -125,9 +125,9 @@ def test_verl_s_own_router_serves_the_judge_and_a_baseline_is_the_anchor() -> No
         return reply(chain(letter), logprobs=[token(head), token(letter, -0.2, top), token("]]")])
 
     with FakeServer(answer, max_model_len=100_000) as router:
-        call = {
-            "data_source": "d", "solution_str": "xxx", "extra_info": {"instruction": "Say more."},
-            "reward_router_address": router.url.removeprefix("http://"), "reward_model_tokenizer": None, "model": "m", "style": "evalplanner",
+        call: dict[str, Any] = {
+            "data_source": "d", "solution_str": "xxx", "extra_info": {"instruction": "Say more."}, "model": "m", "style": "evalplanner",
+            "reward_router_address": router.url.removeprefix("http://"), "reward_model_tokenizer": None,
         }  # fmt: skip
         said = asyncio.run(compute_score(ground_truth="x", **call))
         assert said["invalid"] == 0.0
