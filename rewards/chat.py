@@ -32,7 +32,7 @@ def content(message: Mapping[str, Any]) -> str:
     if said is None or isinstance(said, str):
         return said or ""
     parts = []
-    for part in said:
+    for part in said if isinstance(said, Sequence) else [said]:
         if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
             raise ValueError("a message holds something other than text, which this judge cannot read")
         parts.append(part["text"])
@@ -68,6 +68,7 @@ def untemplated(prompt: str) -> str:
 
 
 def completion_in(query: str, prompt: str) -> str | None:
-    """What a policy wrote after `prompt` in the whole text `query`, end tokens removed; None where the prompt is not in it."""
-    before, found, after = query.partition(prompt)
-    return _END.sub("", after) if found and len(before) < 40 else None
+    """What a policy wrote after `prompt` in the whole text `query`, end tokens removed; None where it does not start with the prompt."""
+    at = query.find(prompt)
+    # A tokenizer may put its own start token first.
+    return _END.sub("", query[at + len(prompt) :]) if 0 <= at < 40 else None

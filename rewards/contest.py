@@ -22,6 +22,7 @@ from rewards.tournament import Match, Schedule, Strategy, against_anchor, fitted
 REFERENCE = -1
 """The reference answer's place where responses are named by their index."""
 
+PlanSource = Literal["own", "shared"]
 Why = Literal["judged", "identical", "blank", "over_long", "no_plan", "no_verdict", "conflict"]
 """How a comparison came to its result (the first three), or why it has none."""
 
@@ -38,7 +39,7 @@ class Scoring(Record):
     """Where the two orders name different responses. `split`: each order counts as it is. `drop`: the pair gives no result."""
     votes: PositiveInt = 1
     """Chains drawn for each pair and order; their mean counts. More than one needs a judge that samples."""
-    plan: Literal["own", "shared"] = "own"
+    plan: PlanSource = "own"
     """`own`: the judge plans with the pair in view, as it was trained to. `shared`: one plan an instruction, drawn from the plan
     prompt alone, for all pairs of its groups."""
     prior: Annotated[float, Field(gt=0)] = 1.0

@@ -52,6 +52,7 @@ from rewards.wire import (
 T = TypeVar("T")
 _RETRY_S = "5"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "no JSON, or refused by the model's server"},
     401: {"model": Problem, "description": "no key, or a wrong one"},
     413: {"model": Problem, "description": "too large"},
     422: {"model": Problem, "description": "not what this route takes"},
@@ -74,8 +75,8 @@ def create_app(service: Service, key: str | None) -> FastAPI:
     for path, methods, route in _ROUTES:
         open_to_all = path in ("/health", "/ready")
         app.add_api_route(
-            path, route, methods=methods, response_model_exclude_none=path == "/verify",
-            responses=_responses(path, methods), dependencies=[] if open_to_all or key is None else schemes,
+            path, route, methods=methods, response_class=Response if path == "/metrics" else JSONResponse, response_model_exclude_none=path == "/verify",
+            responses=_responses(path), dependencies=[] if open_to_all or key is None else schemes,
         )  # fmt: skip
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     app.state.service = service
@@ -90,18 +91,27 @@ def create_app(service: Service, key: str | None) -> FastAPI:
     return app
 
 
-def _responses(path: str, methods: list[str]) -> dict[int | str, dict[str, Any]]:
-    if path == "/health":
-        return {}
-    codes = {"/ready": (503,), "/metrics": (401,), "/v1/models": (401,)}.get(path, tuple(_PROBLEMS))
+_STREAM = {
+    "schema": {
+        "type": "object",
+        "properties": {"event": {"type": "string"}, "data": {"type": "string", "description": "JSON"}},
+        "required": ["data"],
+    }
+}
+"""Server-sent events."""
+
+
+def _responses(path: str) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer beside its own model, for the description."""
+    codes = {"/health": (), "/ready": (503,), "/metrics": (401,), "/v1/models": (401,)}.get(path, tuple(_PROBLEMS))
     found = {code: _PROBLEMS[code] for code in codes}
+    if path == "/metrics":
+        found[200] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     if path == "/v1/chat/completions":
-        found |= {400: {"model": Problem, "description": "refused by the model's server"}, 404: {"model": Problem}}
-        found[200] = {
-            "content": {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {"schema": {"type": "string"}}}
-        }
+        found[404] = {"model": Problem, "description": "no such model"}
+        found[200] = {"content": {"application/json": {"schema": {"type": "object"}}, "text/event-stream": _STREAM}}
     if path == "/judge":
-        found[200] = {"model": Judgment, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+        found[200] = {"model": Judgment, "content": {"text/event-stream": _STREAM}}
     return found
 
 
@@ -255,7 +265,7 @@ async def _gym_compare(body: GymCompare, request: Request, service: Service) -> 
 
 async def verify(body: Verify, request: Request, service: Up) -> Verified:
     """The reward of one NeMo-Gym rollout. Waits for its cohort, if one is configured."""
-    instruction, response = _readable(lambda: (body.instruction(), output_text(body.response)))
+    instruction, response = _readable(lambda: (instruction_of(body.responses_create_params.input), output_text(body.response)))
     try:
         found = await service.within_deadline(request, service.cohorts.reward(instruction, response, None, body.name))
     except TimeoutError:

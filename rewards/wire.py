@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from planner.records import Judgment, Order, Verdict
-from rewards.chat import content, instruction_of
+from rewards.chat import content
 from rewards.contest import Comparison, Cost
 from rewards.tournament import Strategy
 
@@ -16,9 +16,17 @@ NEUTRAL = 0.5
 
 
 class Body(BaseModel):
-    """A request of ours: a field nobody knows is an error."""
+    """A request of ours: a field nobody knows is an error, and so is a number for a text or for true."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number, so 2.0 is an integer; true is none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 def _example(**fields: Any) -> dict[str, Any]:
@@ -32,7 +40,6 @@ class GetReward(Body):
     """OpenRLHF's request. A query is the whole text, prompt and special tokens included; a label is a known answer or empty."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra=_example(query=["Name a river.The Loire.</s>"], prompts=["Name a river."], labels=[""]),
     )
 
@@ -63,7 +70,7 @@ class Compare(Body):
     """A group of responses to one instruction."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra=_example(instruction="Name a river in French.", responses=["La Loire.", "The Loire."])
+        json_schema_extra=_example(instruction="Name a river in French.", responses=["La Loire.", "The Loire."])
     )
 
     instruction: str
@@ -82,11 +89,26 @@ class Compared(BaseModel):
     cost: Cost
 
 
+class Asked(BaseModel):
+    """What NeMo-Gym's policy was asked, of which only the input matters here."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    input: str | Annotated[list[dict[str, Any]], Field(min_length=1)]
+
+
+class ResponseObject(BaseModel):
+    """An object of the Responses API, of which only the messages matter here."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    output: list[dict[str, Any]]
+
+
 class GymCompare(Body):
     """NeMo-Gym's request: a conversation, and objects of the Responses API that answer it."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra=_example(
             conversation_history=[{"role": "user", "content": "Name a river in French."}],
             response_objs=[
@@ -97,7 +119,7 @@ class GymCompare(Body):
     )
 
     conversation_history: Annotated[list[dict[str, str]], Field(min_length=1)]
-    response_objs: list[dict[str, Any]]
+    response_objs: list[ResponseObject]
     principle: None = None
     """Not taken: this judge writes its own plan."""
 
@@ -116,6 +138,7 @@ class Verify(BaseModel):
 
     model_config = ConfigDict(
         extra="allow",
+        strict=True,
         json_schema_extra=_example(
             responses_create_params={"input": [{"role": "user", "content": "Name a river."}]},
             response={"output": [{"type": "message", "content": [{"type": "output_text", "text": "The Loire."}]}]},
@@ -124,23 +147,10 @@ class Verify(BaseModel):
         ),
     )
 
-    responses_create_params: dict[str, Any]
-    response: dict[str, Any]
-    task_index: Annotated[int | None, Field(alias="_ng_task_index")] = None
-    rollout_index: Annotated[int | None, Field(alias="_ng_rollout_index")] = None
-
-    def instruction(self) -> str:
-        """What was asked.
-
-        Raises:
-            ValueError: it cannot be read.
-        """
-        asked = self.responses_create_params.get("input")
-        if isinstance(asked, str):
-            return asked
-        if not isinstance(asked, list) or not asked or not all(isinstance(one, dict) for one in asked):
-            raise ValueError("responses_create_params.input is neither text nor a list of messages")
-        return instruction_of(asked)
+    responses_create_params: Asked
+    response: ResponseObject
+    task_index: Annotated[Whole | None, Field(alias="_ng_task_index")] = None
+    rollout_index: Annotated[Whole | None, Field(alias="_ng_rollout_index")] = None
 
     @property
     def name(self) -> str | None:
@@ -158,16 +168,13 @@ class Verified(BaseModel):
     invalid: bool
 
 
-def output_text(response: dict[str, Any]) -> str:
+def output_text(response: ResponseObject) -> str:
     """What an object of the Responses API says: the text of its messages; its reasoning is not shown.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: a message holds something other than text.
     """
-    items = response.get("output")
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError("a response object has no list `output` of items")
-    return "\n\n".join(filter(None, (content(item) for item in items if item.get("type", "message") == "message")))
+    return "\n\n".join(filter(None, (content(item) for item in response.output if item.get("type", "message") == "message")))
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -177,7 +184,6 @@ class JudgeRequest(Body):
     """One pair."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra=_example(instruction="Name a river in French.", response_a="La Loire.", response_b="The Loire."),
     )
 
@@ -215,7 +221,6 @@ class ChatRequest(Body):
     """The part of OpenAI's chat request that a judge needs. A seed is refused: vLLM's CPU sampler ends at one."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra=_example(model="embedded", messages=[{"role": "user", "content": "Which is better?"}], max_tokens=32),
     )
 
@@ -223,11 +228,11 @@ class ChatRequest(Body):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 2048
-    n: Annotated[int, Field(ge=1, le=16)] = 1
+    max_tokens: Annotated[Whole, Field(ge=1, le=32_768)] = 2048
+    n: Annotated[Whole, Field(ge=1, le=16)] = 1
     stop: str | Annotated[list[str], Field(max_length=4)] | None = None
     logprobs: bool = False
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
+    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] = 0
     stream: bool = False
 
 

@@ -50,9 +50,10 @@ class Running:
 @contextmanager
 def running(
     taste: Any = longer, *, key: str | None = KEY, backend_url: str = "http://127.0.0.1:9/v1", scoring: dict[str, Any] | None = None,
-    judge: dict[str, Any] | None = None, **http: Any,
+    judge: dict[str, Any] | None = None,
+    model: str = "m", **http: Any,
 ) -> Iterator[Running]:  # fmt: skip
-    config = RewardConfig(model="m", style="evalplanner", scoring=Scoring(**(scoring or {})), http=HttpOptions(**http))
+    config = RewardConfig(model=model, style="evalplanner", scoring=Scoring(**(scoring or {})), http=HttpOptions(**http))
     service = Service(config, judge_of(taste, **(judge or {})), ServedElsewhere(backend_url, "m"))
     one = Running(service, key)
     try:
