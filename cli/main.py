@@ -14,6 +14,7 @@ import sys
 import typer
 
 from cli.compare import compare
+from cli.distil import distil
 from cli.evaluate import evaluate
 from cli.judge import judge
 from cli.serve import serve
@@ -42,6 +43,7 @@ app.command()(serve)
 app.command()(train)
 app.command()(compare)
 app.command()(sweep)
+app.command()(distil)
 # Its options are eval.run's own, so that `python -m eval.run` and this are one.
 app.command(
     "eval", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}

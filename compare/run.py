@@ -12,7 +12,6 @@ A run's folder holds:
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from planner.errors import UserError
 from planner.judge import Judge
 from planner.records import Record, digest
 from planner.store import write_jsonl, write_text
-from selftrain.config import changed_field
+from selftrain.stamp import hold_against
 
 _NAME = re.compile(r"[\w.-]{1,60}")
 
@@ -75,7 +74,7 @@ def compare(config: CompareConfig, open_judge: Callable[[], Judge]) -> Summary:
     out = Path(config.out)
     questions = read_questions(Path(config.questions))
     responses = {name: _given(path, questions) for name, path in config.candidates.items()}
-    stamp(out / "stamp.json", _stamp(config, questions, responses))
+    hold_against(out / "stamp.json", _stamp(config, questions, responses))
     answered = {name: given or _answer(config, name, questions, out) for name, given in responses.items()}
     judge = LazyJudge(open_judge)
     try:
@@ -104,21 +103,6 @@ def write_summary(config: CompareConfig, matches: Sequence[Match], out: Path) ->
     write_text(out / "graph.svg", svg([one.name for one in ranked], links))
     write_text(out / "summary.json", summary.model_dump_json(indent=2) + "\n")
     return summary
-
-
-def stamp(file: Path, recipe: dict[str, Any]) -> None:
-    """Write what a run is made of, or hold it against what it was begun with.
-
-    Raises:
-        UserError: names the first thing that has changed.
-    """
-    recipe = json.loads(json.dumps(recipe))
-    if file.is_file():
-        changed = changed_field(json.loads(file.read_text()), recipe)
-        if changed:
-            raise UserError(f"{file.parent} was begun with another {changed}; choose another --out, or delete it to begin anew")
-    else:
-        write_text(file, json.dumps(recipe, indent=2) + "\n")
 
 
 def _stamp(config: CompareConfig, questions: Sequence[Question], responses: Mapping[str, list[str] | None]) -> dict[str, Any]:

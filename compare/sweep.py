@@ -20,7 +20,7 @@ from compare.bracket import Round, play_bracket
 from compare.candidates import Question, RespondConfig, RespondJob, read_questions, read_responses
 from compare.child import run_child
 from compare.matches import LazyJudge, Match, all_pairs, judged
-from compare.run import CompareConfig, Summary, stamp, write_summary
+from compare.run import CompareConfig, Summary, write_summary
 from compare.standings import Game, Triple, triples
 from compare.trial import Optimizer, Scheduler, TrainConfig, Trained, Trial, TrialJob, Tuning, read_examples
 from planner.errors import UserError
@@ -28,6 +28,7 @@ from planner.judge import Decide, Judge, OrderRule
 from planner.models import EMBEDDED
 from planner.records import Record, digest
 from planner.store import write_text
+from selftrain.stamp import hold_against
 
 
 class Grid(Record):
@@ -148,7 +149,7 @@ def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:
     read_examples(Path(config.data))  # a bad row stops before anything is trained
     recipe = config.model_dump(mode="json", exclude={"out": True, "keep": True, "respond": {"engine"}})
     recipe |= {"questions": digest(*(one.id for one in questions)), "data": digest(Path(config.data).read_text(encoding="utf-8"))}
-    stamp(out / "stamp.json", recipe)
+    hold_against(out / "stamp.json", recipe)
     trained = {trial.name: _train(config, trial, out) for trial in config.grid.trials()}
     answers = {setting.name: _answers(config, setting, trained, questions, out) for setting in config.settings()}
     judge = LazyJudge(open_judge)

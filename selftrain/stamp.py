@@ -55,6 +55,21 @@ def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> 
     append_text(folder / "attempts.jsonl", json.dumps({**attempt, "commit": _commit(), "versions": _versions()}))
 
 
+def hold_against(file: Path, recipe: dict[str, Any]) -> None:
+    """Write what a run outside of the loop is made of, or hold it against what it was begun with.
+
+    Raises:
+        UserError: names the first thing that has changed.
+    """
+    recipe = json.loads(json.dumps(recipe))
+    if file.is_file():
+        changed = changed_field(json.loads(file.read_text()), recipe)
+        if changed:
+            raise UserError(f"{file.parent} was begun with another {changed}; choose another folder, or delete it to begin anew")
+    else:
+        write_text(file, json.dumps(recipe, indent=2) + "\n")
+
+
 def _without_none(value: Any) -> Any:
     """TOML has no null: absent means the default, which is None wherever None is allowed."""
     if isinstance(value, dict):

@@ -219,6 +219,8 @@ def _ledger(method: Method, out: Path) -> Any:
 
 def row_lengths(tokenizer: Any, row: dict[str, Any]) -> list[int]:
     """Tokens of a row's sequences, prompt included: one for SFT, chosen and rejected for DPO."""
+    if isinstance(row["prompt"], str):
+        return [len(tokenizer.encode(row["prompt"] + row["completion"])) + 1]
     sides = [row["completion"]] if "completion" in row else [row["chosen"], row["rejected"]]
     return [len(tokenizer.apply_chat_template([*row["prompt"], *side], tokenize=True, return_dict=False)) for side in sides]
 

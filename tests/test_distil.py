@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from cli.main import app
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
-from planner.judge import Judge
+from planner.judge import Judge, read_card
 from planner.records import Pair
 from planner.store import write_jsonl
 from planner.styles import STYLES
 from selftrain.distil import Opinion, Taught, augment, consistent, swap_wording
 from selftrain.distil.files import read, read_judgelm, read_pandalm, write_judgelm, write_pandalm
 from selftrain.distil.rows import ChatRow, TextRow, rows
+from selftrain.distil.run import load_distil
+from tests.conftest import ROOT
 from tests.test_compare import longer_wins
 
 WORDS = (
@@ -229,3 +233,71 @@ def test_the_released_pandalm_files(data_folder: Path) -> None:
     kept = list(consistent(found, counts := Counter()))
     assert len(kept) + counts.total() == 999
     assert counts["no_verdict"] == 25
+
+
+# -- the run -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_shipped_distillation_parses() -> None:
+    shipped = sorted((ROOT / "configs" / "distil").iterdir())
+    assert {path.name for path in shipped} == {"judgelm.toml", "pandalm.toml"}
+    for path in shipped:
+        assert load_distil(path).style in STYLES
+
+
+TOML = """
+name = "taught"
+out = "{tmp}"
+model = "{model}"
+form = "judgelm"
+path = "{tmp}/samples.jsonl"
+style = "{style}"
+swap_ratio = 0.5
+[sft]
+learning_rate = 1e-3
+epochs = 1
+batch_size = 4
+micro_batch_size = 4
+warmup_steps = 0
+save_every = 2
+gradient_checkpointing = false
+max_length = 700
+"""
+
+
+def made(tmp_path: Path, model: Path, style: str, text: str = "8 7\nwhy") -> Path:
+    samples = [SAMPLE | {"question_body": f"Q{k}", "text": text} for k in range(12)]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(one) + "\n" for one in samples))
+    (tmp_path / "c.toml").write_text(TOML.format(tmp=tmp_path, model=model, style=style))
+    return tmp_path / "c.toml"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("style", ["judgelm", "evalplanner-short"])
+def test_a_distilled_judge_opens_by_its_card(tiny_model: Path, tmp_path: Path, style: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    result = CliRunner().invoke(app, ["distil", str(made(tmp_path, tiny_model, style))])
+    assert result.exit_code == 0, result.output
+    judge = tmp_path / "taught" / "judge"
+    assert read_card(judge).style == STYLES[style]
+    lines = [json.loads(line) for line in (tmp_path / "taught" / "rows.jsonl").read_text().splitlines()]
+    assert len(lines) == 12
+    assert all(isinstance(line["prompt"], str) == (style == "judgelm") for line in lines)
+    assert json.loads((tmp_path / "taught" / "counts.json").read_text())["rows"] == 12
+    before, after = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (tiny_model, judge))
+    assert any(not torch.equal(before[name].float(), after[name].float()) for name in before)
+    assert CliRunner().invoke(app, ["distil", str(tmp_path / "c.toml")]).exit_code == 0, "it is there already"
+
+
+@pytest.mark.parametrize(
+    ("style", "text", "message"),
+    [("judgelm", "no scores", "not one row could be made of it (no verdict 12)"), ("judge", "8 7", "no style 'judge'")],
+)
+def test_a_distillation_without_rows_is_refused(tiny_model: Path, tmp_path: Path, style: str, text: str, message: str) -> None:
+    result = CliRunner().invoke(app, ["distil", str(made(tmp_path, tiny_model, style, text))])
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+    (tmp_path / "c.toml").write_text("name = 1")
+    result = CliRunner().invoke(app, ["distil", str(tmp_path / "c.toml")])
+    assert (result.exit_code, "c.toml: " in result.stderr) == (2, True)

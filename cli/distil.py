@@ -1,0 +1,33 @@
+"""`evalplanner distil`: teach a judge what another judge said, through `selftrain.distil.run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.terminal import mendable, plain
+
+
+def distil(
+    config: Annotated[Path, typer.Argument(help="A TOML file; shipped ones are in configs/distil/.", metavar="CONFIG")],
+) -> None:
+    """Teach a judge by supervised fine-tuning on another judge's verdicts and reasons, in the words of any style.
+
+    Reads PandaLM's files, JudgeLM's, and our own; filters, swaps, and adds or drops references as the config says. This is one
+    process; many go through `accelerate launch selftrain/distil/run.py CONFIG`.
+
+    \b
+    Example:
+      evalplanner distil configs/distil/judgelm.toml
+
+    Exit status: 0 done, 2 something that you can mend (one line on stderr says what), 130 stopped by Ctrl-C.
+    """
+    with mendable():
+        from rich.console import Console
+
+        from selftrain.distil.run import distil as run
+        from selftrain.distil.run import load_distil
+
+        Console().print(plain(f"the judge is {run(load_distil(config))}"))

@@ -1,0 +1,150 @@
+"""Teach a judge by supervised distillation: judgments of another judge in, a checkpoint out. `evalplanner distil CONFIG.toml`.
+
+    accelerate launch selftrain/distil/run.py CONFIG.toml      # several processes
+
+The rows are written once, to `<out>/<name>/rows.jsonl`; training goes on from its last checkpoint. The judge is `<out>/<name>/judge`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+# `accelerate launch selftrain/distil/run.py` puts selftrain/distil/ first on the path; the house's packages lie two above.
+ROOT = str(Path(__file__).resolve().parent.parent.parent)
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+from pydantic import Field, PositiveInt, ValidationError  # noqa: E402
+
+from planner.errors import UserError  # noqa: E402
+from planner.judge import JudgeCard, write_card  # noqa: E402
+from planner.models import EMBEDDED, ModelError, model_digest, resolve_model  # noqa: E402
+from planner.records import Record  # noqa: E402
+from planner.store import write_jsonl, write_text  # noqa: E402
+from planner.styles import named  # noqa: E402
+from selftrain.config import Config, Fraction, Iteration, SftConfig  # noqa: E402
+from selftrain.distil import augment, consistent  # noqa: E402
+from selftrain.distil.files import Form, read  # noqa: E402
+from selftrain.distil.rows import Keep, rows  # noqa: E402
+from selftrain.stamp import hold_against  # noqa: E402
+from selftrain.train import TrainJob, candidates, strip_resume_state, train  # noqa: E402
+
+
+class DistilConfig(Record):
+    """One distillation."""
+
+    name: Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
+    out: str = "runs"
+    seed: Annotated[int, Field(ge=0)] = 2
+    model: str = EMBEDDED
+    form: Form
+    path: str
+    """The file of judgments; of `pandalm`, the pairs."""
+    verdicts: str | None = None
+    """`pandalm`: the file of verdicts on them."""
+    style: str
+    """What the student is asked and answers in, by its name in `planner.styles`."""
+    keep: Keep = "all"
+    """Ablations: `verdict_only`, `no_reason`, `no_reference`."""
+    consistent: bool = True
+    """Leave out judgments without a verdict, and those that contradict themselves under the swap."""
+    swap_ratio: Fraction = 0.0
+    reference_ratio: Fraction = 0.0
+    judge_tokens: PositiveInt = 2048
+    processes: PositiveInt = 1
+    sft: SftConfig = SftConfig()
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out) / self.name
+
+
+def load_distil(path: Path) -> DistilConfig:
+    """Read a TOML file.
+
+    Raises:
+        UserError: unreadable, bad TOML, an unknown key or a value out of range.
+    """
+    try:
+        return DistilConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not TOML: {error}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(f"{path}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+
+
+def distil(config: DistilConfig) -> Path:
+    """Make the rows, train on them, and leave the judge's folder, which is returned.
+
+    Raises:
+        UserError: a bad file, no row to train on, or a run that was begun with another recipe.
+    """
+    target, file = config.folder / "judge", config.folder / "rows.jsonl"
+    main = int(os.environ.get("RANK", "0")) == 0
+    if (target / "config.json").is_file() and (target / "judge.json").is_file():
+        return target
+    start = resolve_model(config.model)
+    if main:
+        recipe = config.model_dump(mode="json", exclude={"out", "processes"}) | {"files": model_digest(start)}
+        hold_against(config.folder / "stamp.json", recipe)
+        if not file.exists():
+            _write_rows(config, file)
+    while not file.exists():  # the other ranks; where the first fails, the launcher ends them
+        time.sleep(0.2)
+    settings = Config(
+        name=config.name, out=config.out, seed=config.seed, model=config.model, processes=config.processes, sft=config.sft,
+        iterations=(Iteration(pairs=1, train=("sft",)),),
+    )  # fmt: skip
+    out = config.folder / "train"
+    train(settings, TrainJob(method="sft", rows=str(file), start=start, out=str(out)))
+    if main:
+        last = candidates(out)[-1]
+        strip_resume_state(last)
+        write_card(last, JudgeCard(style=named(config.style), max_tokens=config.judge_tokens))
+        last.replace(target)
+        shutil.rmtree(out / "cache", ignore_errors=True)
+    return target
+
+
+def _write_rows(config: DistilConfig, file: Path) -> None:
+    counts: Counter[str] = Counter()
+    taught: Any = read(config.form, Path(config.path), Path(config.verdicts) if config.verdicts else None)
+    if config.consistent:
+        taught = consistent(taught, counts)
+    asked = augment(
+        taught, swap_ratio=config.swap_ratio, reference_ratio=config.reference_ratio, seed=config.seed, counts=counts
+    )  # fmt: skip
+    written = write_jsonl(file.with_suffix(".made"), rows(asked, named(config.style), keep=config.keep, counts=counts))
+    told = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in sorted(counts.items()))
+    if not written:
+        raise UserError(f"{config.path}: not one row could be made of it ({told or 'it is empty'})")
+    write_text(config.folder / "counts.json", json.dumps(counts, indent=2, sort_keys=True) + "\n")
+    print(f"rows · {told}", file=sys.stderr)
+    file.with_suffix(".made").replace(file)
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        distil(load_distil(Path(arguments[0])))
+    except (UserError, ModelError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
