@@ -11,7 +11,7 @@ from cli.judge import open_judge
 from cli.terminal import mendable, plain, stdout_kept
 
 if TYPE_CHECKING:
-    from compare.run import Summary
+    from compare.standings import Summary
 
 
 def compare(
@@ -47,8 +47,8 @@ def compare(
     """Compare models, or their answers, on your own questions with your own judge; nothing leaves the machine.
 
     Every two candidates are judged on every question in both orders. FOLDER gets every judgment with its reasons (matches.jsonl),
-    the wins, losses and ties of every two, Bradley-Terry ratings on the Elo scale with bootstrap intervals (summary.json), and the
-    graph of who is better than whom (graph.svg).
+    the wins, losses and ties of every two, Bradley-Terry ratings on the Elo scale with bootstrap intervals (summary.json), the graph
+    of who is better than whom (graph.svg), and a page with all of it (report.html).
 
     \b
     Examples:
@@ -106,5 +106,5 @@ def show(summary: Summary, out: Path, *, as_json: bool) -> None:
     found = summary.positions
     console.print(plain(
         f"both orders agree on {found.consistency:.0%} of {found.n} matches; for the first shown {found.bias_first:.0%}, "
-        f"for the second {found.bias_second:.0%}, unread {found.unread:.0%} · {out}/matches.jsonl, graph.svg, summary.json"
+        f"for the second {found.bias_second:.0%}, unread {found.unread:.0%} · {out}/report.html"
     ))  # fmt: skip

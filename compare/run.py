@@ -8,6 +8,7 @@ A run's folder holds:
     matches.jsonl        every match: question, both answers, verdict, the judge's reasons in both orders
     summary.json         triples, standings, edges, position bias
     graph.svg            who is better than whom
+    report.html          all of it, for reading
 """
 
 from __future__ import annotations
@@ -19,14 +20,13 @@ from typing import Any
 
 from compare.candidates import Question, RespondConfig, RespondJob, read_outputs, read_questions, read_responses
 from compare.child import run_child
-from compare.graph import svg
-from compare.matches import LazyJudge, Match, all_pairs, judged
-from compare.positions import Positions, positions
-from compare.standings import Game, Standing, Triple, cycle, edges, standings, triples
+from compare.matches import LazyJudge, all_pairs, judged
+from compare.standings import Summary
+from compare.summary import write_summary
 from planner.errors import UserError
 from planner.judge import Judge
 from planner.records import Record, digest
-from planner.store import write_jsonl, write_text
+from planner.store import write_text
 from selftrain.stamp import hold_against
 
 _NAME = re.compile(r"[\w.-]{1,60}")
@@ -44,20 +44,6 @@ class CompareConfig(Record):
     threshold: int = 5
     """Two candidates whose wins and losses differ by less are called similar."""
     seed: int = 0
-
-
-class Summary(Record):
-    """A whole comparison, in numbers."""
-
-    questions: int
-    judge: dict[str, Any]
-    standings: tuple[Standing, ...]
-    triples: dict[str, dict[str, Triple]]
-    """Of the row's candidate against the column's: wins, losses, ties, matches without a verdict."""
-    threshold: int
-    cycle: tuple[str, ...] | None
-    """Candidates each of which beats the next, the last the first: there is no order. None: there is one."""
-    positions: Positions
 
 
 def compare(config: CompareConfig, open_judge: Callable[[], Judge]) -> Summary:
@@ -81,28 +67,9 @@ def compare(config: CompareConfig, open_judge: Callable[[], Judge]) -> Summary:
         matches = judged(judge, questions, answered, all_pairs(list(config.candidates), len(questions)), out / "judgments")
     finally:
         judge.close()
-    return write_summary(config, matches, out)
-
-
-def write_summary(config: CompareConfig, matches: Sequence[Match], out: Path) -> Summary:
-    names = list(config.candidates)
-    games = [Game(match.question, match.first, match.second, match.verdict) for match in matches]
-    found = triples(names, games)
-    ranked = standings(names, games, seed=config.seed)
-    links = edges(found, config.threshold)
-    summary = Summary(
-        questions=len({match.question for match in matches}),
-        judge=config.judge,
-        standings=tuple(ranked),
-        triples={first: {second: triple for (one, second), triple in found.items() if one == first} for first in names},
-        threshold=config.threshold,
-        cycle=cycle(links),
-        positions=positions(match.judgment for match in matches),
+    return write_summary(
+        matches, out, names=list(config.candidates), judge=config.judge, threshold=config.threshold, seed=config.seed
     )
-    write_jsonl(out / "matches.jsonl", matches)
-    write_text(out / "graph.svg", svg([one.name for one in ranked], links))
-    write_text(out / "summary.json", summary.model_dump_json(indent=2) + "\n")
-    return summary
 
 
 def _stamp(config: CompareConfig, questions: Sequence[Question], responses: Mapping[str, list[str] | None]) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from compare.positions import Positions
 from planner.records import Record, Verdict
 from rewards.ratings import bradley_terry, elo
 
@@ -58,6 +59,20 @@ class Edge(NamedTuple):
     gap: int
     similar: bool
     """The gap is under the threshold, so neither may be called better."""
+
+
+class Summary(Record):
+    """A whole comparison, in numbers."""
+
+    questions: int
+    judge: dict[str, Any]
+    standings: tuple[Standing, ...]
+    triples: dict[str, dict[str, Triple]]
+    """Of the row's candidate against the column's: wins, losses, ties, matches without a verdict."""
+    threshold: int
+    cycle: tuple[str, ...] | None
+    """Candidates each of which beats the next, the last the first: there is no order. None: there is one."""
+    positions: Positions
 
 
 def triples(names: Sequence[str], games: Iterable[Game]) -> dict[tuple[str, str], Triple]:

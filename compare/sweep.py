@@ -20,9 +20,10 @@ from compare.bracket import Round, play_bracket
 from compare.candidates import Question, RespondConfig, RespondJob, read_questions, read_responses
 from compare.child import run_child
 from compare.matches import LazyJudge, Match, all_pairs, judged
-from compare.run import CompareConfig, Summary, write_summary
-from compare.standings import Game, Triple, triples
+from compare.standings import Game, Summary, Triple, triples
+from compare.summary import write_summary
 from compare.trial import Optimizer, Scheduler, TrainConfig, Trained, Trial, TrialJob, Tuning, read_examples
+from eval.report import Table
 from planner.errors import UserError
 from planner.judge import Decide, Judge, OrderRule
 from planner.models import EMBEDDED
@@ -164,17 +165,15 @@ def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:
     checkpoint = trained[chosen.trial.name].checkpoints[chosen.epoch - 1]
     losses = {name: one.losses for name, one in trained.items()}
     met = {(match.first, match.second) for match in arena.matches}
+    advice = _advice(chosen, config.grid.epochs, losses[chosen.trial.name])
+    summary = write_summary(
+        arena.matches, out, names=list(answers), judge=config.judge.model_dump(), threshold=5, extra=[_bracket(rounds)],
+        lead=[f"Chosen: {chosen.name}. {advice[0].upper()}{advice[1:]}."],
+    )  # fmt: skip
     result = SweepResult(
         chosen=chosen, checkpoint=checkpoint, rounds=tuple(rounds), matches=len(met),
         judgments=len(arena.matches) * (1 if config.judge.rule == "first" else 2), against_default=against, losses=losses,
-        advice=_advice(chosen, config.grid.epochs, losses[chosen.trial.name]),
-        summary=write_summary(
-            CompareConfig(
-                questions=config.questions, candidates=dict.fromkeys(answers, ""), out=str(out), judge=config.judge.model_dump()
-            ),
-            arena.matches,
-            out,
-        ),
+        advice=advice, summary=summary,
     )  # fmt: skip
     write_text(out / "sweep.json", result.model_dump_json(indent=2) + "\n")
     if config.keep == "chosen":
@@ -224,6 +223,20 @@ def _answers(
         )
         write_text(folder / "done", "")
     return read_responses(folder, questions)
+
+
+def _bracket(rounds: Sequence[Round]) -> Table:
+    rows = (
+        (one.block, one.champion, one.challenger, f"{one.result.wins} / {one.result.losses} / {one.result.ties}", one.winner)
+        for one in rounds
+    )
+    return Table(
+        title="Bracket",
+        note="Within a block, then among the blocks' winners, each setting challenges the champion and takes its place by winning more "
+        "questions than it loses.",
+        columns=("block", "champion", "challenger", "champion's wins / losses / ties", "stays"),
+        rows=tuple(rows),
+    )
 
 
 def _advice(chosen: Setting, epochs: int, losses: Sequence[float]) -> str:

@@ -19,8 +19,8 @@ from cli.main import app
 from compare.candidates import Question, RespondConfig, read_outputs, read_questions, read_responses, respond
 from compare.graph import svg
 from compare.positions import positions
-from compare.run import CompareConfig, Summary, compare
-from compare.standings import Edge, Game, Triple, cycle, edges, standings, triples
+from compare.run import CompareConfig, compare
+from compare.standings import Edge, Game, Summary, Triple, cycle, edges, standings, triples
 from planner.engines.base import EngineError, Request
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
@@ -30,6 +30,7 @@ from planner.styles import STYLES
 
 RUNNER = CliRunner()
 NAMES = ("good", "fair", "poor")
+FILES = ("matches.jsonl", "summary.json", "graph.svg", "report.html")
 
 
 def longer_wins(request: Request, draw: int) -> str:
@@ -73,6 +74,10 @@ def test_a_comparison_from_files_of_answers(config: CompareConfig) -> None:
     assert {one["judgment"]["orders"][0]["execution"] for one in matches} == {"<b>length</b>"}, "reasons are kept"
     assert Summary.model_validate_json((out / "summary.json").read_text()) == summary
     assert "good" in (out / "graph.svg").read_text()
+    page = (out / "report.html").read_text()
+    for text in ("3 candidates on 6 questions", "5 / 0 / 1", "data:image/svg+xml", "good (A)", "orders differ"):
+        assert text in page
+    assert "<b>length</b>" not in page, "a judge's text is text"
 
 
 def test_a_stopped_comparison_goes_on_and_ends_the_same(config: CompareConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +102,7 @@ def test_a_stopped_comparison_goes_on_and_ends_the_same(config: CompareConfig, m
     compare(config, lambda: judge(counting))
     assert before == 10, "it failed in its second block of four matches, after eight judgments of the first"
     asked.clear()
-    again = {name: (Path(config.out) / name).read_bytes() for name in ("matches.jsonl", "summary.json", "graph.svg")}
+    again = {name: (Path(config.out) / name).read_bytes() for name in FILES}
     straight = config.model_copy(update={"out": config.out + "-straight"})
     gone_on, counted = len(counted), []
     compare(straight, lambda: judge(counting))
