@@ -12,11 +12,14 @@ from cli.terminal import mendable, plain
 
 def distil(
     config: Annotated[Path, typer.Argument(help="A TOML file; shipped ones are in configs/distil/.", metavar="CONFIG")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Fields to set, dotted, with TOML values.", metavar="KEY=VALUE")
+    ] = None,
 ) -> None:
     """Teach a judge by supervised fine-tuning on another judge's verdicts and reasons, in the words of any style.
 
     Reads PandaLM's files, JudgeLM's, and our own; filters, swaps, and adds or drops references as the config says. This is one
-    process; many go through `accelerate launch selftrain/distil/run.py CONFIG`.
+    process; many go through `accelerate launch selftrain/distil/run.py CONFIG [KEY=VALUE]...`.
 
     \b
     Example:
@@ -27,7 +30,8 @@ def distil(
     with mendable():
         from rich.console import Console
 
+        from selftrain.config import load_record
+        from selftrain.distil.run import DistilConfig
         from selftrain.distil.run import distil as run
-        from selftrain.distil.run import load_distil
 
-        Console().print(plain(f"the judge is {run(load_distil(config))}"))
+        Console().print(plain(f"the judge is {run(load_record(config, DistilConfig, overrides))}"))

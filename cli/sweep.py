@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 def sweep(
     config: Annotated[Path, typer.Argument(help="A TOML file; a shipped one is configs/sweeps/embedded.toml.", metavar="CONFIG")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Fields to set, dotted, with TOML values.", metavar="KEY=VALUE")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.")] = False,
 ) -> None:
     """Choose an optimiser, learning rate, scheduler, number of epochs, and LoRA or full tuning, by judge.
@@ -31,11 +34,12 @@ def sweep(
     Exit status: 0 done, 2 something that you can mend (one line on stderr says what), 130 stopped by Ctrl-C.
     """
     with mendable():
-        from compare.sweep import load_sweep
+        from compare.sweep import SweepConfig
         from compare.sweep import sweep as run
         from planner.styles import named
+        from selftrain.config import load_record
 
-        settings = load_sweep(config)
+        settings = load_record(config, SweepConfig, overrides)
         judge = settings.judge
         if judge.style is not None:
             named(judge.style)  # before anything is trained

@@ -8,13 +8,12 @@ which then meets the default setting. Everything is kept in `<out>/<name>/`, and
 from __future__ import annotations
 
 import shutil
-import tomllib
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from compare.bracket import Round, play_bracket
 from compare.candidates import Question, RespondConfig, RespondJob, read_questions, read_responses
@@ -24,7 +23,6 @@ from compare.standings import Game, Summary, Triple, triples
 from compare.summary import write_summary
 from compare.trial import Optimizer, Scheduler, TrainConfig, Trained, Trial, TrialJob, Tuning, read_examples
 from eval.report import Table
-from planner.errors import UserError
 from planner.judge import Decide, Judge, OrderRule
 from planner.models import EMBEDDED
 from planner.records import Record, digest
@@ -123,24 +121,6 @@ class SweepResult(Record):
     advice: str
     """When to stop training."""
     summary: Summary
-
-
-def load_sweep(path: Path) -> SweepConfig:
-    """Read a sweep's TOML file.
-
-    Raises:
-        UserError: unreadable, bad TOML, an unknown key or a value out of range.
-    """
-    try:
-        return SweepConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is not TOML: {error}") from None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"])) or "config"
-        raise UserError(f"{path}: {key}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
 def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
@@ -20,6 +20,7 @@ from planner.records import Record
 from planner.styles.evalplanner import EvalPlannerStyle, ExecutionForm, PlanKind
 from prompts import PromptSet
 
+R = TypeVar("R", bound=Record)
 Method = Literal["sft", "dpo"]
 Split = Literal["known", "wording", "unseen"]
 Pairing = Literal["same_plan", "cross_plan", "mixed"]
@@ -263,6 +264,11 @@ class Config(Record):
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """A run's config, as `load_record` reads it."""
+    return load_record(path, Config, overrides)
+
+
+def load_record(path: str | Path, kind: type[R], overrides: list[str] | None = None) -> R:
     """Read a TOML file and apply `key=value` overrides (dotted keys, TOML values; a bare word is taken as a string).
 
     Raises:
@@ -280,7 +286,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     for override in overrides or []:
         _apply(tree, override)
     try:
-        return Config.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"{path}: {_first_line(error)}") from None
 

@@ -19,10 +19,11 @@ from planner.judge import Judge, read_card
 from planner.records import Pair
 from planner.store import write_jsonl
 from planner.styles import STYLES
+from selftrain.config import load_record
 from selftrain.distil import Opinion, Taught, augment, consistent, swap_wording
 from selftrain.distil.files import read, read_judgelm, read_pandalm, write_judgelm, write_pandalm
 from selftrain.distil.rows import ChatRow, TextRow, rows
-from selftrain.distil.run import load_distil
+from selftrain.distil.run import DistilConfig
 from tests.conftest import ROOT
 from tests.test_compare import longer_wins
 
@@ -242,7 +243,7 @@ def test_every_shipped_distillation_parses() -> None:
     shipped = sorted((ROOT / "configs" / "distil").iterdir())
     assert {path.name for path in shipped} == {"judgelm.toml", "pandalm.toml"}
     for path in shipped:
-        assert load_distil(path).style in STYLES
+        assert load_record(path, DistilConfig).style in STYLES
 
 
 TOML = """

@@ -15,12 +15,13 @@ from cli.main import app
 from compare.bracket import FINAL, play_bracket
 from compare.candidates import RespondJob, read_questions, respond
 from compare.standings import Triple
-from compare.sweep import Grid, load_sweep, sweep
+from compare.sweep import Grid, SweepConfig, sweep
 from compare.trial import TrainConfig, Trained, Trial, TrialJob, read_examples, train
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.judge import Judge
 from planner.styles import STYLES
+from selftrain.config import load_record
 from tests.conftest import ROOT
 from tests.test_compare import longer_wins
 
@@ -107,7 +108,7 @@ def pandalm() -> Judge:
 
 def test_a_sweep_names_the_best_and_when_to_stop(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compare.sweep.run_child", pretended)
-    config = load_sweep(toml)
+    config = load_record(toml, SweepConfig)
     assert [one.name for one in config.settings()] == [
         "adamw-1e-05-cosine-full-e1", "adamw-1e-05-cosine-full-e2", "adamw-0.0002-cosine-full-e1", "adamw-0.0002-cosine-full-e2",
     ]  # fmt: skip
@@ -137,7 +138,7 @@ def test_a_sweep_names_the_best_and_when_to_stop(toml: Path, monkeypatch: pytest
     [
         ("block = 2", "block = 1", "block: Input should be greater than or equal to 2"),
         ("[judge]", "[jugde]", "judge: Field required"),
-        ("epochs = 2", "epochs = 2\nlayers = 3", "grid.layers: Extra inputs"),
+        ("epochs = 2", "epochs = 2\nlayers = 3", "unknown key grid.layers"),
         ("[1e-5, 2e-4]\nscheduler = [\"cosine\"]\nepochs = 2", "[1e-5]\nscheduler = [\"cosine\"]\nepochs = 1", "nothing to choose"),
         ("[judge]", "[default]\nepoch = 9\ntrial = {optimizer=\"sgd\",learning_rate=1,scheduler=\"linear\",tuning=\"full\"}\n[judge]",
          "is not in the grid"),
@@ -155,7 +156,7 @@ def test_a_bad_sweep_is_said(toml: Path, old: str, new: str, message: str) -> No
 @pytest.mark.parametrize(("name", "settings"), [("embedded", 8), ("pandalm", 80)])
 def test_every_shipped_sweep_parses(name: str, settings: int) -> None:
     assert {path.stem for path in (ROOT / "configs" / "sweeps").iterdir()} == {"embedded", "pandalm"}
-    assert len(load_sweep(ROOT / "configs" / "sweeps" / f"{name}.toml").settings()) == settings
+    assert len(load_record(ROOT / "configs" / "sweeps" / f"{name}.toml", SweepConfig).settings()) == settings
 
 
 def test_bad_examples_are_named(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Teach a judge by supervised distillation: judgments of another judge in, a checkpoint out. `evalplanner distil CONFIG.toml`.
 
-    accelerate launch selftrain/distil/run.py CONFIG.toml      # several processes
+    accelerate launch selftrain/distil/run.py CONFIG.toml [key=value …]      # several processes
 
 The rows are written once, to `<out>/<name>/rows.jsonl`; training goes on from its last checkpoint. The judge is `<out>/<name>/judge`.
 """
@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 import time
-import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +21,7 @@ ROOT = str(Path(__file__).resolve().parent.parent.parent)
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from pydantic import Field, PositiveInt, ValidationError  # noqa: E402
+from pydantic import Field, PositiveInt  # noqa: E402
 
 from planner.errors import UserError  # noqa: E402
 from planner.judge import JudgeCard, write_card  # noqa: E402
@@ -30,12 +29,13 @@ from planner.models import EMBEDDED, ModelError, model_digest, resolve_model  # 
 from planner.records import Record  # noqa: E402
 from planner.store import write_jsonl, write_text  # noqa: E402
 from planner.styles import named  # noqa: E402
-from selftrain.config import Config, Fraction, Iteration, SftConfig  # noqa: E402
+from selftrain.checkpoints import candidates, strip_resume_state  # noqa: E402
+from selftrain.config import Config, Fraction, Iteration, SftConfig, load_record  # noqa: E402
 from selftrain.distil import augment, consistent  # noqa: E402
 from selftrain.distil.files import Form, read  # noqa: E402
 from selftrain.distil.rows import Keep, rows  # noqa: E402
 from selftrain.stamp import hold_against  # noqa: E402
-from selftrain.train import TrainJob, candidates, strip_resume_state, train  # noqa: E402
+from selftrain.train import TrainJob, train  # noqa: E402
 
 
 class DistilConfig(Record):
@@ -65,23 +65,6 @@ class DistilConfig(Record):
     @property
     def folder(self) -> Path:
         return Path(self.out) / self.name
-
-
-def load_distil(path: Path) -> DistilConfig:
-    """Read a TOML file.
-
-    Raises:
-        UserError: unreadable, bad TOML, an unknown key or a value out of range.
-    """
-    try:
-        return DistilConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is not TOML: {error}") from None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
 
 
 def distil(config: DistilConfig) -> Path:
@@ -136,7 +119,7 @@ def _write_rows(config: DistilConfig, file: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     try:
-        distil(load_distil(Path(arguments[0])))
+        distil(load_record(arguments[0], DistilConfig, arguments[1:]))
     except (UserError, ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
