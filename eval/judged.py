@@ -68,7 +68,7 @@ class Ballots(NamedTuple):
 
 
 def elect(chains: Sequence[Chain], rule: VoteRule) -> Chain:
-    """The first chain with the verdict of all, their mean P(A), and their tokens added up. A single chain stays as it is."""
+    """The first chain that says what all say, with their mean P(A) and their tokens added up. A single chain stays as it is."""
     if len(chains) == 1 and rule == "majority":
         return chains[0]
     stated = [chain.p_a for chain in chains if chain.p_a is not None and chain.verdict != "none"]
@@ -81,8 +81,9 @@ def elect(chains: Sequence[Chain], rule: VoteRule) -> Chain:
     elif p_a is not None and p_a != 0.5:
         verdict = "A" if p_a > 0.5 else "B"
     for_it = [chain for chain in chains if chain.verdict == verdict]
-    completion = chains[0].completion.model_copy(update={"tokens": sum(chain.completion.tokens for chain in chains)})
-    return chains[0].model_copy(
+    speaker = for_it[0] if for_it else chains[0]
+    completion = speaker.completion.model_copy(update={"tokens": sum(chain.completion.tokens for chain in chains)})
+    return speaker.model_copy(
         update={
             "completion": completion,
             "verdict": verdict,

@@ -11,7 +11,8 @@ Percentages, 0 to 100, two decimals. `--json` prints one object: for judgebench 
 overall, position_consistent, none, flip; pandalm accuracy, precision, recall, f1 (macro), none; llmbar accuracy_first,
 accuracy_swapped, accuracy, agreement; autoj agreement, consistency; and more. `none` is the share of judgments without a verdict,
 `right` of those that are right, `flip` of the pairs whose two orders name different responses, `first_position` of the named
-verdicts that go to the response shown first, `longer` to the longer one (`longer_labels`: of the labels).
+verdicts that go to the response shown first, `longer` to the longer one (`longer_labels`: of the labels). `missing` is how many pairs of
+the benchmark the file does not judge: with it, totals are of a part.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def rescore(benchmark: str, path: Path, *, swapped: Path | None = None, data: Pa
     if one.read_outputs is None:
         raise UserError(f"{benchmark} has no output format that is read here; there are {', '.join(BENCHMARKS)}")
     judged = one.read_outputs(path, swapped, data)
-    scores = {**one.scores(judged), **strictly(judged)}
+    scores = {**one.official(judged, 0), **strictly(judged)}
+    missing = one.missing([one.labeled for one in judged])
+    if missing:
+        scores["missing"] = float(sum(whole - found for found, whole in missing.values()))
     if benchmark == "pandalm":
         scores.update(pandalm_format.annotators(one.labeled for one in judged))
     return scores

@@ -129,8 +129,8 @@ NULL_DECISION = {"judgment": {"judge_model": "m", "prompt": "", "response": "?"}
 )
 def test_judgebench_decisions(row: Any, overall: float, consistent: float, none: float, flip: float, tmp_path: Path) -> None:
     scores = rescore("judgebench", put(tmp_path / "out.jsonl", [row]))
-    assert "overall" not in scores, "one pair is no JudgeBench"
-    assert two(scores, "knowledge", "position_consistent", "none", "flip") == [overall, consistent, none, flip]
+    assert two(scores, "overall", "knowledge", "position_consistent", "none", "flip") == [overall, overall, consistent, none, flip]
+    assert scores["missing"] == 349, "one pair is no JudgeBench"
 
 
 def test_a_single_game_with_nulls_is_scored(tmp_path: Path) -> None:
@@ -186,8 +186,11 @@ def test_judgelrm_files_hold_their_own_pairs(tmp_path: Path) -> None:
 
 def test_pandalm_needs_pairs_that_fit(tmp_path: Path) -> None:
     data, out = gold_file(tmp_path / "testset-v1.json"), panda(tmp_path / "p.json", 0, 1, 2)
-    with pytest.raises(UserError, match="1 are not judged"):
-        rescore("pandalm", out, data=data)
+    assert rescore("pandalm", out, data=data)["missing"] == 999 - 3
+    with pytest.raises(UserError, match="judges 1 pairs that"):
+        rescore("pandalm", panda(tmp_path / "five.json", 0, 1, 2, 1, 1), data=data)
+    with pytest.raises(UserError, match="idx that another row has"):
+        rescore("pandalm", put(tmp_path / "twice.json", json.loads(out.read_text()) * 2), data=data)
     with pytest.raises(UserError, match="give --data"):
         rescore("pandalm", out)
     with pytest.raises(UserError, match="nor a majority"):

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from eval.collect import Vote, Votes, collect, read_ballots
-from eval.evaluate import limited
+from eval.evaluate import evaluate, limited, others_of
 from eval.judges import DEFAULT_STYLE, Opened, open_judge
 from eval.report import Figure
 from eval.run import main
@@ -348,3 +348,23 @@ def test_both_doors_lead_to_the_same_command() -> None:
     assert "usage: evalplanner eval" in result.output
     result = CliRunner().invoke(app, ["eval", "nobench", "--judge", "x"])
     assert result.exit_code == 2
+
+
+@pytest.mark.slow
+def test_on_the_real_engine(embedded_engine: Any, tmp_path: Path) -> None:
+    """vLLM and the embedded model: every judgment kept, forced ones marked, probabilities read, two runs compared."""
+    pairs = load("pairs", tmp_path / "data", 6)
+    judge = Judge(embedded_engine, MtBenchStyle(), max_tokens=12, force=True)
+    opened = Opened(judge, "embedded", "digest")
+    first = evaluate("pairs", pairs, opened, tmp_path / "first", votes=Votes())
+    score = first.strict.score
+    assert score.no_verdict + score.cut_off == 0
+    assert score.forced > 0
+    assert score.accuracy_free <= score.accuracy
+    assert first.calibration is not None
+    assert first.calibration.n == 12
+    assert all(0 < vote.tokens <= 12 for vote in Shards(tmp_path / "first" / "judgments", Vote))
+    again = evaluate("pairs", pairs, opened, tmp_path / "again", votes=Votes(), others=others_of([tmp_path / "first"], pairs))
+    (compared,) = again.against.values()
+    assert compared.outlook == "can't tell"
+    assert compared.changed <= 0.5

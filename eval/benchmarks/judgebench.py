@@ -40,7 +40,7 @@ class Game(Row):
 
 
 class OutputRow(PairRow):
-    judgments: list[Game | None]
+    judgments: list[Game | None] | None
 
 
 def load(data: Path | None) -> list[LabeledPair]:
@@ -87,7 +87,7 @@ def read_outputs(path: Path, swapped: Path | None, data: Path | None) -> list[Ju
 def _judged(row: OutputRow) -> Judged:
     pair = _pair(row)
     chains: dict[Order, Chain] = {}
-    for order, game in zip(ORDERS, row.judgments, strict=False):
+    for order, game in zip(ORDERS, row.judgments or (None, None), strict=False):
         decision = _DECISION[game.decision if game else None]
         text = game.judgment.response if game and game.judgment else ""
         chains[order] = chain_of(pair, order, decision if order == "ab" else flip(decision), text)

@@ -32,7 +32,7 @@ Vote = Literal[0, 1, 2]
 _Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, bool) else value)]
 
 
-class TestRow(Row):
+class PairRow(Row):
     idx: int
     cmp_key: str = ""
     motivation_app: str = ""
@@ -63,7 +63,7 @@ class PandaRow(Row):
     pandalm_reason: str | None = None
 
 
-class JudgeLrmRow(TestRow):
+class JudgeLrmRow(PairRow):
     output: str
     result: Vote
 
@@ -71,16 +71,16 @@ class JudgeLrmRow(TestRow):
 def load(data: Path | None) -> list[LabeledPair]:
     if data is None:
         raise UserError("PandaLM's test set is no hub dataset; give --data its testset-v1.json (github.com/WeOpenML/PandaLM)")
-    return [_pair(row, f"{path}[{i}]") for path in files(data, "testset-v1.json") for i, row in enumerate(read(path, TestRow))]
+    return [_pair(row, f"{path}[{i}]") for path in files(data, "testset-v1.json") for i, row in enumerate(read(path, PairRow))]
 
 
-def _pair(row: TestRow, where: str) -> LabeledPair:
+def _pair(row: PairRow, where: str) -> LabeledPair:
     pair = Pair(instruction=row.instruction, input=row.input or None, response_a=row.response1, response_b=row.response2)
     notes = {"part": "all", "id": str(row.idx), "models": row.cmp_key, "votes": "".join(map(str, row.votes))}
     return labeled(pair, _gold(row, where), source="pandalm", kind=row.motivation_app or "all", notes=notes)
 
 
-def _gold(row: TestRow, where: str) -> Label:
+def _gold(row: PairRow, where: str) -> Label:
     if row.label is not None:
         return _LABEL[row.label]
     vote, count = Counter(row.votes).most_common(1)[0] if row.votes else (0, 0)
@@ -142,15 +142,17 @@ def read_outputs(path: Path, swapped: Path | None, data: Path | None) -> list[Ju
         pairs = {
             row.idx: _pair(row, f"{file}[{i}]")
             for file in files(data, "testset-v1.json")
-            for i, row in enumerate(read(file, TestRow))
+            for i, row in enumerate(read(file, PairRow))
         }
     else:
         pairs = {idx: pair for idx, (_, _, pair) in said.items() if pair is not None}
     if not pairs:
         raise UserError(f"{path} holds verdicts and no pairs; give --data the test set that it was made on, testset-v1.json")
-    if said.keys() != pairs.keys():
-        lacking = f"{len(said.keys() - pairs.keys())} of its pairs are not there, {len(pairs.keys() - said.keys())} are not judged"
-        raise UserError(f"{path} does not fit {data or 'its own pairs'}: {lacking}; give --data the test set that it was made on")
+    strange = [idx for idx, (_, _, own) in said.items() if idx not in pairs or (own is not None and own.pair != pairs[idx].pair)]
+    if strange:
+        raise UserError(
+            f"{path} judges {len(strange)} pairs that {data or 'it'} does not hold; give --data the test set that it was made on"
+        )
     second = _verdicts(swapped) if swapped else {}
     if swapped and second.keys() != said.keys():
         raise UserError(f"{swapped} and {path} judge different pairs")
@@ -166,7 +168,8 @@ def read_outputs(path: Path, swapped: Path | None, data: Path | None) -> list[Ju
 def _verdicts(path: Path) -> dict[int, tuple[Verdict, str, LabeledPair | None]]:
     """idx -> (verdict in the naming that was shown, text, the pair where the row holds it)."""
     found: dict[int, tuple[Verdict, str, LabeledPair | None]] = {}
-    for where, value in values(path):
+    rows = list(values(path))
+    for where, value in rows:
         keys = value.keys() if isinstance(value, dict) else set()
         if "gpt_result" in keys:
             gpt = fit(value, GptRow, where)
@@ -176,10 +179,12 @@ def _verdicts(path: Path) -> dict[int, tuple[Verdict, str, LabeledPair | None]]:
             found[panda.idx] = (_LABEL[panda.pandalm_result], panda.pandalm_reason or "", None)
         else:
             lrm = fit(value, JudgeLrmRow, where)
-            # Its result is 0 for scores that are equal and for scores that are not there.
-            read_at_all = len(_SCORES.findall(lrm.output)) >= 2
+            # Its result is 0 for scores that are equal, and for scores that are not there.
+            read_at_all = lrm.result != 0 or len(_SCORES.findall(lrm.output)) >= 2
             gold_there = lrm.label is not None or len(lrm.votes) == 3
             found[lrm.idx] = (_LABEL[lrm.result] if read_at_all else "none", lrm.output, _pair(lrm, where) if gold_there else None)
+    if len(rows) != len(found):
+        raise UserError(f"{path} has {len(rows) - len(found)} rows with an idx that another row has")
     if not found:
         raise UserError(f"{path} is empty; it needs rows with idx and gpt_result, pandalm_result or result")
     return found
