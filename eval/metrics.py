@@ -7,7 +7,7 @@ reports print percentages.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -80,27 +80,29 @@ def by_kind(judged: Sequence[Judged], *, seed: int = 0) -> dict[str, Strict]:
 # -- intervals of scores that are no plain rate ------------------------------------------------------------------------
 
 
-def bootstrap_interval(
-    judged: Sequence[Judged], statistic: Callable[[Sequence[Judged]], float | None], *, resamples: int = 400, seed: int = 0
-) -> Interval | None:
-    """95 % percentile interval of any percentage, resampling prompts. None where resamples mostly lack what it is made of."""
+def bootstrap_intervals(
+    judged: Sequence[Judged], statistic: Callable[[Sequence[Judged]], Mapping[str, float]], *, resamples: int = 300, seed: int = 0
+) -> dict[str, Interval]:
+    """95 % percentile intervals of percentages by name, resampling prompts; left out where resamples mostly lack what one is made of."""
     clusters: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:
         clusters[one.labeled.cluster].append(one)
-    groups, observed = list(clusters.values()), statistic(judged)
-    if len(groups) < 2 or observed is None:
-        return None
+    groups = list(clusters.values())
+    if len(groups) < 2:
+        return {}
     rng = np.random.default_rng(seed)
-    values = []
+    values: dict[str, list[float]] = defaultdict(list)
     for _ in range(resamples):
         drawn = [one for index in rng.integers(len(groups), size=len(groups)) for one in groups[index]]
-        value = statistic(drawn)
-        if value is not None:
-            values.append(value)
-    if len(values) < resamples / 2:
-        return None
-    low, high = unseen_interval(observed, len(groups), (0.0, 100.0))
-    return min(low, float(np.percentile(values, 2.5))), max(high, float(np.percentile(values, 97.5)))
+        for name, value in statistic(drawn).items():
+            values[name].append(value)
+    intervals = {}
+    for name, observed in statistic(judged).items():
+        if len(values[name]) >= resamples / 2:
+            low, high = unseen_interval(observed, len(groups), (0.0, 100.0))
+            found = np.percentile(values[name], [2.5, 97.5])
+            intervals[name] = (min(low, float(found[0])), max(high, float(found[1])))
+    return intervals
 
 
 # -- two judges --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 from eval.benchmarks.base import Benchmark, Percentages
 from eval.curves import Calibration, VotePoint, calibration, vote_curve
 from eval.judged import Ballots, Judged
-from eval.metrics import Comparison, Strict, bootstrap_interval, by_kind, compare, strict
+from eval.metrics import Comparison, Strict, bootstrap_intervals, by_kind, compare, strict
 from planner.records import Record
 from rewards.score import Interval
 
@@ -38,7 +38,7 @@ class Report(Record):
     protocol: str
     official: Percentages
     official_ci95: dict[str, Interval]
-    """Of the headline score, by bootstrap over prompts."""
+    """By bootstrap over prompts."""
     strict: Strict
     categories: dict[str, Strict]
     over_long: int
@@ -68,10 +68,7 @@ def summarise(
     judged = [one.elected() for one in ballots]
     missing = benchmark.missing([one.labeled for one in judged])
     official = benchmark.scores(judged, seed)
-    ci95 = {}
-    if benchmark.headline in official:
-        found = bootstrap_interval(judged, lambda drawn: benchmark.official(drawn, seed).get(benchmark.headline), seed=seed)
-        ci95 = {benchmark.headline: found} if found else {}
+    ci95 = bootstrap_intervals(judged, lambda drawn: benchmark.official(drawn, seed), seed=seed)
     return Report(
         title=f"{_title(benchmark, judged, missing)} · {judge}",
         benchmark=benchmark.name,
@@ -81,7 +78,7 @@ def summarise(
         missing=missing,
         protocol=benchmark.protocol,
         official=official,
-        official_ci95=ci95,
+        official_ci95={name: ci95[name] for name in official if name in ci95},
         strict=strict(judged, seed=seed),
         categories=by_kind(judged, seed=seed),
         over_long=over_long,

@@ -220,6 +220,12 @@ def test_bad_files_are_named(name: str, tmp_path: Path) -> None:
         named(name).load(tmp_path / "empty")
 
 
+def test_a_file_that_does_not_say_which_part_it_is(tmp_path: Path) -> None:
+    path = eval_samples.rmbench(tmp_path, 1).rename(tmp_path / "mine.json")
+    with pytest.raises(UserError, match="RM-Bench has chat"):
+        named("rmbench").load(path)
+
+
 def test_style_levels(tmp_path: Path) -> None:
     counted = [level(one) for one in load("rmbench", tmp_path, 1)]
     assert {name: counted.count(name) for name in counted} == {"easy": 3, "normal": 3, "hard": 3}

@@ -9,7 +9,7 @@ import pytest
 
 from eval.curves import calibration, vote_curve
 from eval.judged import Ballots, Judged, chain_of, elect
-from eval.metrics import bootstrap_interval, by_kind, class_scores, cohen_kappa, compare, strict
+from eval.metrics import bootstrap_intervals, by_kind, class_scores, cohen_kappa, compare, strict
 from planner.records import Chain, LabeledPair, Pair, Verdict
 
 
@@ -68,8 +68,8 @@ def test_categories_are_scored_apart() -> None:
     assert {kind: (one.score.n, one.score.accuracy) for kind, one in kinds.items()} == {"x": (1, 1.0), "y": (2, 0.5)}
 
 
-def accuracy(found: Sequence[Judged]) -> float:
-    return 100 * sum(one.both_right for one in found) / len(found)
+def accuracy(found: Sequence[Judged]) -> dict[str, float]:
+    return {"accuracy": 100 * sum(one.both_right for one in found) / len(found)}
 
 
 def test_intervals_resample_prompts_and_not_pairs() -> None:
@@ -82,17 +82,23 @@ def test_intervals_resample_prompts_and_not_pairs() -> None:
         for i in range(20)
     ]
     apart = [judged(pair(100 * g + i), "A" if f else "B", "A" if f else "B") for g, f in enumerate(fates) for i in range(20)]
-    wide, narrow = bootstrap_interval(many, accuracy), bootstrap_interval(apart, accuracy)
-    assert wide is not None
-    assert narrow is not None
+    wide, narrow = bootstrap_intervals(many, accuracy)["accuracy"], bootstrap_intervals(apart, accuracy)["accuracy"]
     assert wide[1] - wide[0] > 3 * (narrow[1] - narrow[0])
-    assert wide[0] < accuracy(many) < wide[1]
-    assert bootstrap_interval(many, accuracy) == wide, "seeded"
-    assert bootstrap_interval(many[:20], accuracy) is None, "one prompt has no spread to resample"
-    assert bootstrap_interval(many, lambda found: None) is None
-    assert bootstrap_interval(many, lambda found: 100.0) == (pytest.approx(100 * 0.025**0.1), 100), (
-        "ten that never vary are no certainty"
-    )
+    assert wide[0] < accuracy(many)["accuracy"] < wide[1]
+    assert bootstrap_intervals(many, accuracy)["accuracy"] == wide, "seeded"
+    assert bootstrap_intervals(many[:20], accuracy) == {}, "one prompt has no spread to resample"
+    assert bootstrap_intervals(many, lambda found: {}) == {}
+    certain = bootstrap_intervals(many, lambda found: {"all": 100.0})["all"]
+    assert certain == (pytest.approx(100 * 0.025**0.1), 100), "ten that never vary are no certainty"
+
+
+def test_a_score_that_most_resamples_lack_has_no_interval() -> None:
+    found = [judged(pair(i, kind="rare" if i == 0 else "common"), "A", "A") for i in range(10)]
+
+    def by_rare(drawn: Sequence[Judged]) -> dict[str, float]:
+        return {"both": 100.0} if sum(one.labeled.kind == "rare" for one in drawn) > 1 else {"one": 50.0}
+
+    assert bootstrap_intervals(found, by_rare).keys() == {"one"}
 
 
 # -- calibration -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ judges are scored in one order (here a seeded one: `chat`, …, `overall`); Eval
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -19,10 +21,12 @@ from pydantic import Field
 
 from eval.benchmarks.base import Benchmark, Percentages, Published, Row, files, from_hub, mean, placed, read
 from eval.judged import Judged
+from planner.errors import UserError
 from planner.records import LabeledPair, Order, uniform
 
 STYLES = ("concise", "detailed", "markdown")
 _PARTS = {"chat": 129, "math": 529, "code": 228, "safety-refuse": 284, "safety-response": 157}
+LEVELS = ("easy", "normal", "hard")
 DOMAINS = ("chat", "math", "code", "safety")
 _Three = Annotated[list[str], Field(min_length=3, max_length=3)]
 
@@ -51,6 +55,10 @@ def load(data: Path | None) -> list[LabeledPair]:
 
 def _pairs(row: PromptRow, part: str) -> list[LabeledPair]:
     """The nine comparisons of a prompt."""
+    if part not in _PARTS:
+        raise UserError(
+            f"prompt {row.id} is of the part {part!r}; RM-Bench has {', '.join(_PARTS)}, each in its <part>_filtered.json"
+        )
     return [
         placed(
             row.prompt, row.chosen[i], row.rejected[j], source="rmbench", kind=part.partition("-")[0],
@@ -61,39 +69,41 @@ def _pairs(row: PromptRow, part: str) -> list[LabeledPair]:
 
 
 def official(judged: Sequence[Judged], seed: int) -> Percentages:
-    def one_order(one: Judged) -> bool:
-        order: Order = "ab" if uniform("rmbench", str(seed), one.labeled.pair.id) < 0.5 else "ba"
-        return one.right(order)
-
-    scores = _levels(judged, one_order)
+    scores = _levels(judged, [one.right(_drawn_order(one.labeled.pair.id, seed)) for one in judged])
     if all(len(one.chains) == 2 for one in judged):
-        scores.update({f"consistent {name}": value for name, value in _levels(judged, lambda one: one.both_right).items()})
+        both = _levels(judged, [one.both_right for one in judged])
+        scores.update({f"consistent {name}": value for name, value in both.items()})
     return scores
 
 
-def _levels(judged: Sequence[Judged], wins: Callable[[Judged], bool]) -> Percentages:
+@cache
+def _drawn_order(pair_id: str, seed: int) -> Order:
+    return "ab" if uniform("rmbench", str(seed), pair_id) < 0.5 else "ba"
+
+
+def _levels(judged: Sequence[Judged], wins: Sequence[bool]) -> Percentages:
     """Each domain's levels and mean, then the means over the domains at hand."""
+    won: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for one, win in zip(judged, wins, strict=True):
+        won[one.labeled.kind, level(one.labeled)].append(100.0 * win)
     scores: Percentages = {}
-    domains = [domain for domain in DOMAINS if any(one.labeled.kind == domain for one in judged)]
+    domains = [domain for domain in DOMAINS if (domain, LEVELS[0]) in won]
     for domain in domains:
-        won: dict[str, list[float]] = {"easy": [], "normal": [], "hard": []}
-        for one in judged:
-            if one.labeled.kind == domain:
-                won[level(one.labeled)].append(100.0 * wins(one))
-        scores.update({f"{domain} {name}": mean(found) for name, found in won.items()})
-        scores[domain] = mean([scores[f"{domain} {name}"] for name in won])
-    for name in ("easy", "normal", "hard"):
+        scores.update({f"{domain} {name}": mean(won[domain, name]) for name in LEVELS})
+        scores[domain] = mean([scores[f"{domain} {name}"] for name in LEVELS])
+    for name in LEVELS:
         scores[name] = mean([scores[f"{domain} {name}"] for domain in domains])
     scores["overall"] = mean([scores[domain] for domain in domains])
     return scores
 
 
 def level(pair: LabeledPair) -> str:
+    """One of `LEVELS`."""
     chosen, rejected = STYLES.index(pair.notes["chosen"]), STYLES.index(pair.notes["rejected"])
     return "hard" if chosen < rejected else "normal" if chosen == rejected else "easy"
 
 
-_TOTALS = ("easy", "normal", "hard", "overall")
+_TOTALS = (*LEVELS, "overall")
 BENCHMARK = Benchmark(
     name="rmbench",
     title="RM-Bench",
