@@ -46,8 +46,8 @@ def serve(
     Exit status: 0 ended so, 2 something that you can mend (one line on stderr says what).
     """
     with mendable():
+        from planner.errors import UserError
         from rewards.config import RewardConfig, load_reward_config
-        from rewards.errors import RewardError
         from rewards.serve import KEY
         from rewards.serve import serve as run
 
@@ -58,7 +58,7 @@ def serve(
             tree["http"] = tree["http"] | {"cohort": cohort}
         key = os.environ.get(KEY) or None
         if no_auth and key is not None:
-            raise RewardError(f"{KEY} is set and --no-auth given: which is it to be?")
+            raise UserError(f"{KEY} is set and --no-auth given: which is it to be?")
         if key is None and not no_auth:
-            raise RewardError(f"set {KEY} to the key that clients must send, or give --no-auth on loopback")
+            raise UserError(f"set {KEY} to the key that clients must send, or give --no-auth on loopback")
         run(RewardConfig.model_validate(tree), host=host, port=port, key=key)

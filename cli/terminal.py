@@ -37,11 +37,10 @@ def mendable() -> Iterator[None]:
     from planner.errors import UserError
     from planner.models import ModelError
     from prompts import PromptError
-    from rewards.errors import RewardError
 
     try:
         yield
-    except (EngineError, ModelError, PromptError, RewardError, UserError) as error:
+    except (EngineError, ModelError, PromptError, UserError) as error:
         typer.echo(f"error: {visible(' '.join(str(error).split()))}", err=True)
         raise typer.Exit(2) from None
 

@@ -17,13 +17,13 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from planner.engines.base import Engine, Sampling
+from planner.errors import UserError
 from planner.judge import CARD, Judge, read_card
 from planner.models import EMBEDDED
 from planner.records import Record
 from planner.styles import STYLES, named
 from planner.styles.base import Style
 from rewards.contest import Scoring
-from rewards.errors import RewardError
 
 ENVIRONMENT = "EVALPLANNER_REWARD"
 
@@ -94,7 +94,7 @@ def load_reward_config(path: str | Path | None = None) -> RewardConfig:
     """Read a TOML file; None: the file that `EVALPLANNER_REWARD` names, or all defaults where it is not set.
 
     Raises:
-        RewardError: unreadable, not TOML, an unknown key, or a value out of range; one line, the key named.
+        UserError: unreadable, not TOML, an unknown key, or a value out of range; one line, the key named.
     """
     named = path or os.environ.get(ENVIRONMENT)
     if not named:
@@ -102,21 +102,21 @@ def load_reward_config(path: str | Path | None = None) -> RewardConfig:
     try:
         return RewardConfig.model_validate(tomllib.loads(Path(named).read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
-        raise RewardError(f"{named} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise UserError(f"{named} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise RewardError(f"{named} is not TOML: {error}") from None
+        raise UserError(f"{named} is not TOML: {error}") from None
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"])) or "config"
         what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
-        raise RewardError(f"{named}: {key}: {what}") from None
+        raise UserError(f"{named}: {key}: {what}") from None
 
 
 def judge_for(config: RewardConfig, engine: Engine) -> Judge:
     """The judge of a config on an engine that serves its model.
 
     Raises:
-        ModelError, RewardError: nothing says how the model wants to be asked, or a style that there is not.
+        ModelError, UserError: nothing says how the model wants to be asked, or a style that there is not.
     """
     embedded = config.model == EMBEDDED
     carded = (Path(config.model) / CARD).is_file()
@@ -129,7 +129,7 @@ def judge_for(config: RewardConfig, engine: Engine) -> Judge:
     elif embedded:
         style, limit = named("evalplanner-short"), 48
     else:
-        raise RewardError(f"{config.model} has no {CARD} that says how it wants to be asked: set style, one of {', '.join(STYLES)}")
+        raise UserError(f"{config.model} has no {CARD} that says how it wants to be asked: set style, one of {', '.join(STYLES)}")
     return Judge(
         engine,
         style,
@@ -143,7 +143,7 @@ def open_judge(config: RewardConfig) -> Judge:
     """The judge of a config with an engine of its own: a client where `url` is set, else vLLM in this process.
 
     Raises:
-        EngineError, ModelError, RewardError: it cannot be opened; the message says what to do.
+        EngineError, ModelError, UserError: it cannot be opened; the message says what to do.
     """
     if config.url is not None:
         from planner.engines.server import ServerEngine

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from planner.engines.base import GREEDY, Engine, Request, Sampling
-from planner.records import digest
+from planner.records import Completion, digest
 from planner.styles.base import ScoringStyle
 from rewards.contest import Cost, Group, GroupScore, blank
 
@@ -49,13 +49,14 @@ class PointwiseScorer:
         rewards: dict[str, float | None] = {}
         tokens: dict[str, int] = {}
         for key, drawn in self.engine.sample(requests.values()):
-            rewards[key] = self._reward([requests[key].prefill + one.text for one in drawn])
+            rewards[key] = self._reward(requests[key].prefill, drawn)
             tokens[key] = sum(one.tokens for one in drawn)
         return [self._score(group, rewards, tokens) for group in groups]
 
-    def _reward(self, texts: list[str]) -> float | None:
+    def _reward(self, prefill: str, drawn: Iterable[Completion]) -> float | None:
         low, high = self.style.bounds
-        grades = [grade for text in texts if (grade := self.style.read_score(text)) is not None and low <= grade <= high]
+        read = (self.style.read_score(prefill + one.text, one.finish_reason) for one in drawn)
+        grades = [grade for grade in read if grade is not None and low <= grade <= high]
         return (sum(grades) / len(grades) - low) / (high - low) if grades else None
 
     def _score(self, group: Group, rewards: dict[str, float | None], tokens: dict[str, int]) -> GroupScore:

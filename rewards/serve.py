@@ -6,19 +6,15 @@ import ipaddress
 import logging
 import socket
 import sys
-from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import uvicorn
-from tokenizers import Tokenizer
 
 from planner.engines.server import ServerEngine
-from planner.models import resolve_model
-from prompts import AMBIGUOUS_TOKENS, PromptError, break_tokens, defuse
+from planner.errors import UserError
+from planner.models import resolve_model, special_tokens
 from rewards.backend import Backend, EngineProcess, ServedElsewhere
 from rewards.config import RewardConfig, judge_for
-from rewards.errors import RewardError
 from rewards.gate import Redact
 from rewards.server import create_app
 from rewards.service import Service
@@ -51,17 +47,23 @@ def serve(config: RewardConfig, *, host: str, port: int, key: str | None) -> Non
         key: what clients must send; None: nobody must, which is for loopback only.
 
     Raises:
-        RewardError: no key on an address that others can reach, or a port that is taken.
-        EngineError, ModelError, PromptError: the model cannot be served.
+        UserError: no key on an address that others can reach, or a port that is taken.
+        EngineError, ModelError: the model cannot be served.
     """
     if key is None and not _is_loopback(host):
-        raise RewardError(f"{host} can be reached by others: set {KEY}, or serve 127.0.0.1")
+        raise UserError(f"{host} can be reached by others: set {KEY}, or serve 127.0.0.1")
     bound = _bind(host, port)
     _log_to_stderr(key)
     backend = open_backend(config)
     try:
         engine = ServerEngine(
-            backend.url, backend.model, api_key=backend.key, timeout_s=config.http.deadline_s, max_retries=2, concurrency=256
+            backend.url,
+            backend.model,
+            api_key=backend.key,
+            timeout_s=config.http.deadline_s,
+            max_retries=2,
+            concurrency=256,
+            special=_special_tokens(config),
         )
         try:
             service = Service(config, judge_for(config, engine), backend)
@@ -81,23 +83,21 @@ def open_backend(config: RewardConfig) -> Backend:
 
     Raises:
         EngineError, ModelError: it cannot be started.
-        PromptError: its tokenizer has special tokens that would pass through `prompts.defuse` and a server engine.
     """
     if config.url is not None:
         return ServedElsewhere(config.url, config.model)
-    # Our own vLLM engine checks this where it is made; a server's tokenizer is out of its sight.
-    tokenizer = Path(resolve_model(config.model)) / "tokenizer.json"
-    if tokenizer.is_file():
-        added: Any = Tokenizer.from_file(str(tokenizer)).get_added_tokens_decoder()
-        special = [str(token.content) for token in added.values() if token.special and len(token.content.strip()) > 1]
-        loose = [token for token in special if break_tokens(defuse(token, "paper"), AMBIGUOUS_TOKENS) == token]
-        if loose:
-            raise PromptError(
-                f"special tokens {loose} of {config.model} would reach it from inside a response; add them to prompts._CONTROL"
-            )
     started = EngineProcess(config.model, config.engine, start_s=_START_S)
     started.wait(_START_S)
     return started
+
+
+def _special_tokens(config: RewardConfig) -> tuple[str, ...]:
+    """Of the model that we serve; somebody else's is not ours to look into."""
+    if config.url is not None:
+        return ()
+    from transformers import AutoTokenizer
+
+    return special_tokens(AutoTokenizer.from_pretrained(resolve_model(config.model)))
 
 
 def _is_loopback(host: str) -> bool:
@@ -115,7 +115,7 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise RewardError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        raise UserError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
     return bound
 
 

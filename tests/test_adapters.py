@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from planner.errors import UserError
 from rewards.adapters import client
 from rewards.adapters.client import ask
-from rewards.errors import RewardError
 from tests.conftest import ROOT
 from tests.fake_server import FakeServer, reply, token
 from tests.judges import chain, judge_of, longer, shown_in, silent
@@ -66,9 +66,9 @@ def test_the_client_waits_out_a_restart_and_refuses_to_go_on_with_a_wrong_key() 
             pass
         server.service.backend.state = "ready"
         assert waiting.result().extra_logs["invalid"] == [0.0, 0.0]
-        with pytest.raises(RewardError, match="status 401"):
+        with pytest.raises(UserError, match="status 401"):
             ask(["p x"], ["p "], [None], url=server.url, key="wrong")
-    with pytest.raises(RewardError, match="EVALPLANNER_URL"):
+    with pytest.raises(UserError, match="EVALPLANNER_URL"):
         ask([], [], [])
 
 
@@ -111,7 +111,7 @@ def test_verl_rollouts_meet_in_the_server_s_cohort() -> None:
             compute_score("d", "x", "gold", {"raw_prompt": [{"role": "user", "content": "p"}]}, url=server.url, key=KEY)
         )
     assert one == {"score": 0.5, "invalid": 1.0, "cohort": 1.0}
-    with pytest.raises(RewardError, match="instruction"):
+    with pytest.raises(UserError, match="instruction"):
         asyncio.run(compute_score("d", "x", "gold", {}))
 
 
@@ -133,9 +133,9 @@ def test_verl_s_own_router_serves_the_judge_and_a_baseline_is_the_anchor() -> No
         assert said["invalid"] == 0.0
         assert said["score"] > 0.7
         assert len(router.chats) == 2
-        with pytest.raises(RewardError, match="baseline"):
+        with pytest.raises(UserError, match="baseline"):
             asyncio.run(compute_score(ground_truth=None, **call))
-        with pytest.raises(RewardError, match="model"):
+        with pytest.raises(UserError, match="model"):
             asyncio.run(compute_score(ground_truth="x", **call | {"model": None}))
 
 
@@ -195,5 +195,5 @@ def test_nemo_rl_gets_a_reward_a_log_by_prompt(nemo: Any, monkeypatch: pytest.Mo
 
 
 def test_nemo_rl_s_config_is_checked(nemo: Any) -> None:
-    with pytest.raises(RewardError, match="modle"):
+    with pytest.raises(UserError, match="modle"):
         nemo.JudgeEnvironment({"modle": "m"})

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from planner.errors import UserError
 from planner.judge import Judge
 from planner.styles.evalplanner import EvalPlannerStyle
 from rewards.adapters import trl as adapter
 from rewards.adapters.trl import AsyncJudgeReward, JudgeReward, PairwiseJudge, judge_reward
 from rewards.chat import completion_in, content, instruction_of, response_of, untemplated
 from rewards.contest import Scoring
-from rewards.errors import RewardError
 from rewards.group import GroupScorer
 from tests.conftest import ROOT
 from tests.judges import judge_of, longer, silent
@@ -98,9 +98,9 @@ def test_a_reference_column_is_used() -> None:
 
 def test_a_group_torn_over_processes_is_refused_with_the_setting_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RewardError, match="give num_generations"):
+    with pytest.raises(UserError, match="give num_generations"):
         JudgeReward(scorer())(["p"] * 4, ["x", "xx", "xxx", "xxxx"])
-    with pytest.raises(RewardError, match="per_device_train_batch_size × steps_per_generation a multiple of 8"):
+    with pytest.raises(UserError, match="per_device_train_batch_size × steps_per_generation a multiple of 8"):
         JudgeReward(scorer(), num_generations=8)(["p"] * 4, ["x", "xx", "xxx", "xxxx"])
     assert len(JudgeReward(scorer(), num_generations=2)(["p"] * 4, ["x", "xx", "xxx", "xxxx"])) == 4
 
@@ -114,7 +114,7 @@ def test_the_old_pairwise_judge() -> None:
     judge = PairwiseJudge(scorer())
     assert judge.judge(["p", "q", "r"], [["x", "xx"], ["xxx", "x"], ["x", "x"]]) == [1, 0, -1]
     assert PairwiseJudge(scorer(silent)).judge(["p"], [["x", "xx"]], shuffle_order=False) == [-1]
-    with pytest.raises(RewardError, match="two completions"):
+    with pytest.raises(UserError, match="two completions"):
         judge.judge(["p"], [["x", "xx", "xxx"]])
 
 

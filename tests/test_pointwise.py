@@ -7,6 +7,7 @@ import pytest
 from planner.engines.base import Request, Sampling
 from planner.engines.scripted import ScriptedEngine
 from planner.records import Message
+from planner.styles import SCORING
 from planner.styles.base import Prompt
 from rewards.adapters.trl import JudgeReward
 from rewards.contest import Group
@@ -21,7 +22,7 @@ class OneToFive:
     def score_prompt(self, instruction: str, response: str, reference: str | None = None) -> Prompt:
         return Prompt((Message(role="user", content=f"{instruction} {reference}\n{response}"),), "Score: ", ())
 
-    def read_score(self, text: str) -> float | None:
+    def read_score(self, text: str, finish_reason: str = "stop") -> float | None:
         said = text.removeprefix("Score: ")
         return float(said) if said.replace(".", "").isdigit() else None
 
@@ -55,3 +56,10 @@ def test_groups_go_to_the_engine_together_and_what_is_too_long_does_not_go() -> 
 
 def test_it_stands_where_a_pairwise_judge_may() -> None:
     assert JudgeReward(PointwiseScorer(ScriptedEngine(graded), OneToFive()))(["p", "p"], ["x", "xxx"]) == [0.0, 0.5]
+
+
+@pytest.mark.parametrize(("name", "said"), [("j1-score", "<think>fine</think><score>7</score>"), ("judgelm", "7\nBecause.")])
+def test_the_house_s_own_grading_styles_fit(name: str, said: str) -> None:
+    """JudgeLM's gives the reference 10 first, as a prefill."""
+    score = PointwiseScorer(ScriptedEngine(lambda request, draw: said), SCORING[name]).score_group("p", ["x"], reference="gold")
+    assert score.rewards == (pytest.approx(0.7),)

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from planner.engines.scripted import ScriptedEngine
+from planner.errors import UserError
 from rewards.config import RewardConfig, judge_for, load_reward_config
-from rewards.errors import RewardError
 from tests.conftest import ROOT
 
 
@@ -72,7 +72,7 @@ def test_a_taken_port_is_said_before_a_model_is_loaded() -> None:
 def test_a_bad_config_is_named_by_its_key(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "reward.toml"
     file.write_text(text)
-    with pytest.raises(RewardError, match=r"reward\.toml") as found:
+    with pytest.raises(UserError, match=r"reward\.toml") as found:
         load_reward_config(file)
     assert said in str(found.value)
     assert "\n" not in str(found.value)
@@ -83,7 +83,7 @@ def test_without_a_file_it_is_the_embedded_judge(monkeypatch: pytest.MonkeyPatch
     config = load_reward_config()
     judge = judge_for(config, ScriptedEngine())
     assert (config.model, judge.force, judge.max_tokens) == ("embedded", True, 48)
-    with pytest.raises(RewardError, match="set style, one of evalplanner"):
+    with pytest.raises(UserError, match="set style, one of evalplanner"):
         judge_for(RewardConfig(model="org/name"), ScriptedEngine())
     assert judge_for(RewardConfig(model="org/name", style="mtbench", force=True), ScriptedEngine()).force
 

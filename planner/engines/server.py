@@ -55,14 +55,16 @@ class ServerEngine:
         concurrency: requests in flight at once.
         timeout_s: of one attempt at one request with all of its completions.
         max_retries: further attempts after a timeout, a lost connection, or a status of 408, 409, 429 or 5xx.
+        special: special tokens of the served model's tokenizer, where the caller knows them, to break inside of messages.
     """
 
     def __init__(
         self, url: str, model: str, *, api_key: str | None = None, max_model_len: int | None = None, concurrency: int = 64,
-        timeout_s: float = 600.0, max_retries: int = 5,
+        timeout_s: float = 600.0, max_retries: int = 5, special: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self._url = url.rstrip("/") + ("" if urlsplit(url).path.strip("/") else "/v1")
         self._limit, self._concurrency = max_model_len, concurrency
+        self._special = tuple(sorted({*special, *AMBIGUOUS_TOKENS}))
         self._counters = Counters()
         self.unread = self.unplaced = 0
         key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
@@ -96,7 +98,7 @@ class ServerEngine:
     def fits(self, messages: tuple[Message, ...], prefill: str, max_tokens: int) -> bool:
         if self._letter_ids is None or self._max_model_len is None:
             return True
-        return int(self._tokenize(_chat(messages, prefill))["count"]) + max_tokens <= self._max_model_len
+        return int(self._tokenize(self._chat(messages, prefill))["count"]) + max_tokens <= self._max_model_len
 
     def load(self, model: str) -> None:
         """Go on with another model of the same server. Its weights cannot be switched from here."""
@@ -171,7 +173,12 @@ class ServerEngine:
             raise EngineError(
                 f"{self._url} is no vLLM server, and only those go on from a prefill; --force and the set `short` need it"
             )
-        body = {"model": self.model, "n": request.n, "max_tokens": request.max_tokens, **_chat(request.messages, request.prefill)}
+        body = {
+            "model": self.model,
+            "n": request.n,
+            "max_tokens": request.max_tokens,
+            **self._chat(request.messages, request.prefill),
+        }
         body |= {"temperature": request.sampling.temperature, "top_p": request.sampling.top_p}
         if request.stop:
             body["stop"] = list(request.stop)
@@ -224,6 +231,13 @@ class ServerEngine:
         stop = stop if isinstance(stop, str) else None
         return Completion(text=text, finish_reason=finish, stop=stop, tokens=tokens, letters=tuple(letters))
 
+    def _chat(self, messages: tuple[Message, ...], prefill: str) -> dict[str, Any]:
+        if messages[0].role == "text":
+            raise EngineError("this style's prompt is no chat, and a server would wrap it in one: open the model's folder instead")
+        turns = [(m.role, m.content) for m in messages] + ([("assistant", prefill)] if prefill else [])
+        flags = {"continue_final_message": True, "add_generation_prompt": False} if prefill else {}
+        return {"messages": [{"role": role, "content": break_tokens(content, self._special)} for role, content in turns], **flags}
+
     def _tokenize(self, what: dict[str, Any]) -> Any:
         url, body = self._url.removesuffix("/v1") + "/tokenize", {"model": self.model, **what}
         return self._result(self._send(self._client.post(url, cast_to=object, body=body)), "a text to tokenize")
@@ -241,14 +255,6 @@ class ServerEngine:
         if not ids.keys() >= {"A", "B"}:
             raise EngineError("this tokenizer does not keep the letters of [[A]] and [[B]] as tokens of their own")
         return [ids["A"], ids["B"]]
-
-
-def _chat(messages: tuple[Message, ...], prefill: str) -> dict[str, Any]:
-    if messages[0].role == "text":
-        raise EngineError("this style's prompt is no chat, and a server would wrap it in one: open the model's folder instead")
-    turns = [(m.role, m.content) for m in messages] + ([("assistant", prefill)] if prefill else [])
-    flags = {"continue_final_message": True, "add_generation_prompt": False} if prefill else {}
-    return {"messages": [{"role": role, "content": break_tokens(content, AMBIGUOUS_TOKENS)} for role, content in turns], **flags}
 
 
 def _tokens(choice: Drawn) -> list[ChatCompletionTokenLogprob]:

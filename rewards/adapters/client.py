@@ -12,7 +12,7 @@ import time
 
 import httpx
 
-from rewards.errors import RewardError
+from planner.errors import UserError
 from rewards.wire import NEUTRAL, Rewards
 
 URL, KEY = "EVALPLANNER_URL", "EVALPLANNER_API_KEY"
@@ -28,11 +28,11 @@ def ask(
     """Rewards of whole texts; neutral and flagged where the server did not answer in time.
 
     Raises:
-        RewardError: no URL, or a request that the server refuses.
+        UserError: no URL, or a request that the server refuses.
     """
     url, key = url or os.environ.get(URL), key or os.environ.get(KEY)
     if not url:
-        raise RewardError(f"set {URL} to the address of `evalplanner serve`, e.g. http://127.0.0.1:8100")
+        raise UserError(f"set {URL} to the address of `evalplanner serve`, e.g. http://127.0.0.1:8100")
     body = {"query": queries, "prompts": prompts, "labels": labels}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     until = time.monotonic() + give_up_s
@@ -46,7 +46,7 @@ def ask(
             if reply.status_code == 200:
                 return Rewards.model_validate_json(reply.content)
             if reply.status_code not in (429, 503):
-                raise RewardError(f"{url}/get_reward refuses with status {reply.status_code}: {reply.text[:200]}")
+                raise UserError(f"{url}/get_reward refuses with status {reply.status_code}: {reply.text[:200]}")
             pause_s = float(reply.headers.get("Retry-After", pause_s))
         time.sleep(max(0.0, min(pause_s, until - time.monotonic())))
     _log.warning("%s gave no reward within %.0f s; %d responses get the neutral one", url, give_up_s, len(queries))

@@ -16,10 +16,10 @@ import torch
 from nemo_rl.environments.interfaces import EnvironmentInterface, EnvironmentReturn
 from pydantic import ValidationError
 
+from planner.errors import UserError
 from rewards.chat import Messages, content, instruction_of
 from rewards.config import RewardConfig, open_judge
 from rewards.contest import Group
-from rewards.errors import RewardError
 from rewards.group import GroupScorer
 from rewards.wire import NEUTRAL
 
@@ -31,14 +31,14 @@ class JudgeEnvironment(EnvironmentInterface):  # type: ignore[misc]
     """Rewards in [0, 1] by prompt. Made by NeMo-RL inside a process of its own.
 
     Raises:
-        RewardError: a key that `rewards/config.py` does not know, or a judge that cannot be opened.
+        UserError: a key that `rewards/config.py` does not know, or a judge that cannot be opened.
     """
 
     def __init__(self, cfg: dict[str, Any]) -> None:
         try:
             config = RewardConfig.model_validate(dict(cfg))
         except ValidationError as error:
-            raise RewardError(
+            raise UserError(
                 f"env.evalplanner: {'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}"
             ) from None
         self._scorer: Scorer = GroupScorer(open_judge(config), config.scoring)

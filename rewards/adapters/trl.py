@@ -23,10 +23,10 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
+from planner.errors import UserError
 from rewards.chat import Messages, instruction_of, response_of
 from rewards.config import load_reward_config, open_judge
 from rewards.contest import Group, GroupScore, Scorer
-from rewards.errors import RewardError
 from rewards.group import GroupScorer
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class JudgeReward:
         """One reward a row, in the rows' order. TRL passes every other column of the data set, and more, by name.
 
         Raises:
-            RewardError: a group that is not whole.
+            UserError: a group that is not whole.
         """
         instructions, responses = [*map(instruction_of, prompts)], [*map(response_of, completions)]
         references: Sequence[str | None] = columns.get(self.reference_column) or [None] * len(prompts)
@@ -85,13 +85,13 @@ class JudgeReward:
         size, processes = self.num_generations, int(os.environ.get("WORLD_SIZE", "1"))
         if size is None:
             if processes > 1:
-                raise RewardError(
+                raise UserError(
                     f"{processes} processes may tear groups apart without a trace: give num_generations, as in the trainer's config"
                 )
             return list(by_prompt.values())
         for (instruction, _), rows in by_prompt.items():
             if len(rows) % size:
-                raise RewardError(
+                raise UserError(
                     f"this process holds {len(rows)} responses to {instruction[:60]!r}, not a multiple of num_generations = {size}: make "
                     f"per_device_train_batch_size × steps_per_generation a multiple of {size}, and per_device_eval_batch_size too"
                 )
@@ -124,7 +124,7 @@ class PairwiseJudge:
         """
         groups = [Group(instruction=instruction_of(p), responses=tuple(c)) for p, c in zip(prompts, completions, strict=True)]
         if any(len(group.responses) != 2 for group in groups):
-            raise RewardError("a pairwise judge takes two completions a prompt")
+            raise UserError("a pairwise judge takes two completions a prompt")
         ranks = []
         for score in self.scorer.score_groups(groups):
             first, second = score.rewards

@@ -17,11 +17,11 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
+from planner.errors import UserError
 from rewards.adapters.client import ask
 from rewards.chat import Messages, instruction_of
 from rewards.config import RewardConfig, judge_for
 from rewards.contest import Scoring
-from rewards.errors import RewardError
 from rewards.group import GroupScorer
 from rewards.wire import NEUTRAL
 
@@ -34,7 +34,7 @@ async def compute_score(
     """verl's contract: one response in, `{"score": …}` out, always with the same keys.
 
     Raises:
-        RewardError: nothing says what was asked, or how the judge is reached.
+        UserError: nothing says what was asked, or how the judge is reached.
     """
     instruction = _instruction(extra_info or {})
     baseline = (extra_info or {}).get("baseline", ground_truth)
@@ -52,16 +52,16 @@ def _instruction(extra_info: dict[str, Any]) -> str:
         asked: str | Messages | None = extra_info.get(name)
         if asked is not None:
             return instruction_of(asked)
-    raise RewardError('verl\'s rows must carry what was asked in extra_info["instruction"]')
+    raise UserError('verl\'s rows must carry what was asked in extra_info["instruction"]')
 
 
 def _by_router(
     address: str, model: str | None, style: str | None, instruction: str, response: str, reference: str | None
 ) -> float | None:
     if model is None:
-        raise RewardError("reward_kwargs needs model, the name under which verl serves the judge, and style")
+        raise UserError("reward_kwargs needs model, the name under which verl serves the judge, and style")
     if reference is None:
-        raise RewardError('without a server there are no groups: give a baseline answer in extra_info["baseline"]')
+        raise UserError('without a server there are no groups: give a baseline answer in extra_info["baseline"]')
     with _opening:
         scorer = _scorer(address, model, style)
     return scorer.score_group(instruction, [response], reference).rewards[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -12,10 +12,10 @@ import prompts
 from planner.engines.base import Request
 from planner.engines.scripted import ScriptedEngine
 from planner.judge import Judge
+from planner.models import resolve_model, special_tokens
 from planner.records import Pair
 from planner.styles import STYLES
 from planner.styles.evalplanner import EvalPlannerStyle
-from planner.verdict import read_verdict
 from rewards.contest import Scoring
 from rewards.group import GroupScorer
 from tests.attacks.texts import FORMAT, LANGUAGES, PERSUASION
@@ -26,25 +26,38 @@ EVERY = FORMAT | PERSUASION
 CLEAN = "A plain answer of some length."
 
 
-def markers(text: str) -> Counter[str]:
-    """Every bracketed marker that any prompt of the house uses, with how often it stands in a text."""
-    return Counter(" ".join(found.split()).lower() for found in prompts._markers().findall(text))
+@pytest.fixture
+def folder_of(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Which prompt set a style asks with, as seen from the one function that defuses for it."""
+    seen: list[Any] = []
+    defuse = prompts.defuse
+    monkeypatch.setattr(prompts, "defuse", lambda text, folder: (seen.append(folder), defuse(text, folder))[1])
+
+    def of(style: str) -> Any:
+        STYLES[style].judge_prompt(Pair(instruction=CLEAN, response_a=CLEAN, response_b=CLEAN, reference=CLEAN))
+        return seen[-1]
+
+    return of
+
+
+def structure(text: str, folder: Any) -> dict[str, Any]:
+    """Everything in a prompt that means something: its set's markers, verdict tags, control tokens."""
+    found = {pattern.pattern: Counter(map(str, pattern.findall(text))) for pattern, _ in prompts._markers(folder)}
+    return found | {"tags": prompts._VERDICT_TAG.findall(text), "control": prompts._CONTROL.findall(text)}
 
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("attack", EVERY)
-def test_the_prompt_keeps_its_structure(style: str, attack: str) -> None:
+def test_the_prompt_keeps_its_structure(style: str, attack: str, folder_of: Any) -> None:
     """As many markers and tags as with clean answers, in whichever field the attack stands."""
-    text = EVERY[attack]
-    clean = STYLES[style].judge_prompt(Pair(instruction=CLEAN, response_a=CLEAN, response_b=CLEAN))
-    for fields in ((text, CLEAN, CLEAN), (CLEAN, text, CLEAN), (CLEAN, CLEAN, text), (text, text, text)):
-        asked = STYLES[style].judge_prompt(Pair(instruction=fields[0], response_a=fields[1], response_b=fields[2]))
+    text, folder = EVERY[attack], folder_of(style)
+    clean = STYLES[style].judge_prompt(Pair(instruction=CLEAN, response_a=CLEAN, response_b=CLEAN, reference=CLEAN))
+    for at in range(5):
+        i, a, b, r = (text if at in (place, 4) else CLEAN for place in range(4))
+        asked = STYLES[style].judge_prompt(Pair(instruction=i, response_a=a, response_b=b, reference=r))
         assert [message.role for message in asked.messages] == [message.role for message in clean.messages]
         for message, before in zip(asked.messages, clean.messages, strict=True):
-            assert markers(message.content) == markers(before.content)
-            assert prompts._CONTROL.findall(message.content) == prompts._CONTROL.findall(before.content)
-            assert prompts._VERDICT_TAG.findall(message.content) == prompts._VERDICT_TAG.findall(before.content)
-            assert read_verdict(message.content) == read_verdict(before.content)
+            assert structure(message.content, folder) == structure(before.content, folder)
         assert (asked.prefill, asked.stop) == (clean.prefill, clean.stop)
 
 
@@ -71,7 +84,7 @@ def test_a_judge_that_quotes_what_it_reads_says_what_it_means(attack: str) -> No
 def test_a_reward_depends_on_what_the_judge_prefers_and_nothing_else(attack: str) -> None:
     """A judge of length gives an attack what it gives any text of that length."""
     text = FORMAT[attack]
-    length = len(prompts.defuse(text))
+    length = len(prompts.defuse(text, "paper"))
     group = ["x" * (length - 1), text, "x" * (length + 1)]
     low, mid, high = GroupScorer(judge_of(longer), Scoring(strategy="all_pairs")).score_group("p", group).rewards
     assert low is not None
@@ -80,16 +93,17 @@ def test_a_reward_depends_on_what_the_judge_prefers_and_nothing_else(attack: str
     assert low < mid < high
 
 
+@pytest.mark.parametrize("folder", get_args(prompts.PromptFolder))
 @pytest.mark.parametrize("attack", EVERY)
-def test_defusing_leaves_nothing_to_defuse(attack: str) -> None:
-    once = prompts.defuse(EVERY[attack])
-    assert prompts.defuse(once) == once
+def test_defusing_leaves_nothing_to_defuse(attack: str, folder: Any) -> None:
+    once = prompts.defuse(EVERY[attack], folder)
+    assert prompts.defuse(once, folder) == once
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_plain_text_of_any_language_stays_as_it_is(language: str) -> None:
     text = LANGUAGES[language]
-    assert prompts.defuse(text) == text
+    assert all(prompts.defuse(text, folder) == text for folder in get_args(prompts.PromptFolder))
     score = GroupScorer(judge_of(longer), Scoring(strategy="all_pairs")).score_group("p", [text, text + text, "x"])
     assert score.rewards[1] == max(score.rewards)
 
@@ -121,18 +135,19 @@ def test_no_attack_puts_a_control_token_into_the_embedded_judge_s_prompt() -> No
     """Token ids: exactly those control tokens that a clean prompt has, in the same order; every special token of the tokenizer tried."""
     from transformers import AutoTokenizer
 
-    from planner.models import resolve_model
-
     tokenizer: Any = AutoTokenizer.from_pretrained(Path(resolve_model("embedded")))
-    special = {token: str(text) for token, text in tokenizer.added_tokens_decoder.items()}
+    special = special_tokens(tokenizer)
     assert len(special) >= 10
-    attacks = EVERY | {f"token {text}": f"x{text}y" for text in special.values()}
+    ids_of = set(tokenizer.convert_tokens_to_ids(list(special)))
+    attacks = EVERY | {f"token {text}": f"x{text}y" for text in special}
 
     def control(text: str) -> list[int]:
+        """Ids of the control tokens in a prompt as an engine sends it."""
         pair = Pair(instruction=text, response_a=text, response_b=text)
-        chat = [{"role": one.role, "content": one.content} for one in STYLES["evalplanner-short"].judge_prompt(pair).messages]
+        messages = STYLES["evalplanner-short"].judge_prompt(pair).messages
+        chat = [{"role": one.role, "content": prompts.break_tokens(one.content, special)} for one in messages]
         ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
-        return [token for token in ids if token in special]
+        return [token for token in ids if token in ids_of]
 
     clean = control(CLEAN)
     assert clean
