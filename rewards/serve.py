@@ -29,7 +29,8 @@ class _Server(uvicorn.Server):
     service: Service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
+        # Not uvicorn's own, which raises the signal again at the end: then nobody would end the model's process.
+        self.should_exit = True
         # A signal comes at any point of the loop's work, so the loop is asked to do it.
         self.loop.call_soon_threadsafe(self.service.cohorts.drain)
 

@@ -58,8 +58,8 @@ def test_it_stands_where_a_pairwise_judge_may() -> None:
     assert JudgeReward(PointwiseScorer(ScriptedEngine(graded), OneToFive()))(["p", "p"], ["x", "xxx"]) == [0.0, 0.5]
 
 
-@pytest.mark.parametrize(("name", "said"), [("j1-score", "<think>fine</think><score>7</score>"), ("judgelm", "7\nBecause.")])
+@pytest.mark.parametrize(("name", "said"), [("j1-score", "<think>fine</think><score>7</score>"), ("judgelm", " 7\nBecause.")])
 def test_the_house_s_own_grading_styles_fit(name: str, said: str) -> None:
-    """JudgeLM's gives the reference 10 first, as a prefill."""
+    """JudgeLM's answer goes on from the reference's 10."""
     score = PointwiseScorer(ScriptedEngine(lambda request, draw: said), SCORING[name]).score_group("p", ["x"], reference="gold")
     assert score.rewards == (pytest.approx(0.7),)

@@ -331,7 +331,7 @@ def test_what_was_accepted_is_answered_when_the_server_ends() -> None:
     with running(slow, cohort=8, wait_s=60) as server, ThreadPoolExecutor(12) as pool:
         jobs = [pool.submit(server.post, "/get_reward", **reward_body("x" * (k + 1))) for k in range(3)]
         jobs += [pool.submit(server.post, "/compare", instruction=str(k), responses=["x", "xx"]) for k in range(6)]
-        while "evalplanner_queue 9.0" not in server.client.get("/metrics").text:
+        while "evalplanner_queue 9.0" not in server.client.get("/metrics").text or server.service.cohorts.held < 3:
             time.sleep(0.01)
         start = time.monotonic()
         server.stop()
