@@ -200,14 +200,14 @@ def main() -> None:
         command = [sys.executable, "-m", "cli.main", "serve", "--config", f"{folder}/reward.toml", "--port", str(port)]
         environment = os.environ | {"EVALPLANNER_API_KEY": KEY, "PYTHONPATH": str(ROOT)}
         server = subprocess.Popen(command, env=environment, stderr=log, cwd=folder)
+        found: dict[str, Any] = {}
         try:
             found = asyncio.run(acts(f"http://127.0.0.1:{port}", server, options))
-        except BaseException:
-            log.seek(0)
-            sys.stderr.write(log.read().decode(errors="replace")[-5000:])
-            raise
         finally:
             server.kill()
+            if not found:  # an error is on its way out; the server's own words go before it
+                log.seek(0)
+                sys.stderr.write(log.read().decode(errors="replace")[-5000:])
         found["logged"] = dict(logged(log))
     first = found["load"]
     print(
