@@ -53,7 +53,7 @@ def compare(
     \b
     Examples:
       evalplanner compare questions.jsonl base=models/base tuned=models/tuned --judge runs/demo/M2_DPO --out runs/compare/tuned
-      evalplanner compare questions.json a=a.json b=b.json --judge PandaLM-7B --style pandalm --rule pandalm --out runs/compare/ab
+      evalplanner compare questions.json a=a.json b=b.json --judge models/PandaLM-7B --style pandalm --rule pandalm --out runs/compare/ab
 
     Exit status: 0 done, 2 something that you can mend (one line on stderr says what), 130 stopped by Ctrl-C.
     """

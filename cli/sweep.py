@@ -61,7 +61,10 @@ def show(result: SweepResult, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("block", "champion", "challenger", "won", "lost", "tied", "no verdict", "stays")
+    # Names of settings are long, and their ends tell them apart: fold them, never cut them.
+    table = Table()
+    for heading in ("block", "champion", "challenger", "won", "lost", "tied", "no verdict", "stays"):
+        table.add_column(heading, overflow="fold")
     for one in result.rounds:
         cells = (one.block, one.champion, one.challenger, *map(str, one.result), one.winner)
         table.add_row(*map(plain, cells))

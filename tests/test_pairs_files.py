@@ -62,6 +62,18 @@ def test_a_row_becomes_a_pair(tmp_path: Path) -> None:
     assert (plain.kind, plain.notes) == ("my", {})
 
 
+def test_an_input_and_a_reference_are_shown_to_the_judge(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "my.jsonl", [row(1, input="on this", reference="R"), row(2, input="", reference=None), row(3, reference=[1])]
+    )
+    stream = jsonl.read(path)
+    first, second = next(stream), next(stream)
+    assert (first.pair.input, first.pair.reference, first.notes) == ("on this", "R", {})
+    assert (second.pair.input, second.pair.reference) == (None, None)
+    with pytest.raises(UserError, match=r"my\.jsonl:3: 'reference' is list, not text"):
+        next(stream)
+
+
 def test_columns_may_have_other_names(tmp_path: Path) -> None:
     path = written(tmp_path / "x.jsonl", [{"prompt": "p", "best": "g", "rejected": "b", "instruction": "not this"}])
     (one,) = jsonl.read(path, {"instruction": "prompt", "chosen": "best"})

@@ -1,7 +1,8 @@
 """Pairs from any JSONL file with an instruction, a chosen and a rejected response.
 
-Which response becomes A is drawn by hash, so that no file order can teach a slot. Columns beside the three are carried in `notes`
-where they are plain values; `kind`, where there is one, names the category.
+Which response becomes A is drawn by hash, so that no file order can teach a slot. `input` and `reference`, where a row has them, are
+shown to the judge: what the instruction is about, and a reference answer. Other columns are carried in `notes` where they are
+plain values; `kind`, where there is one, names the category.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from planner.errors import UserError
 from planner.records import LabeledPair, Pair, digest
 
 FIELDS = ("instruction", "chosen", "rejected")
+SHOWN = ("input", "reference")
 
 
 def read(path: Path, columns: dict[str, str] | None = None) -> Iterator[LabeledPair]:
@@ -39,16 +41,23 @@ def read(path: Path, columns: dict[str, str] | None = None) -> Iterator[LabeledP
             raise UserError(
                 f"{where}: {names['chosen']!r} and {names['rejected']!r} are equal, so neither is better; remove the row"
             )
-        others = {k: v for k, v in row.items() if k not in names.values() and k != "kind"}
+        shown = {field: row.get(field) or None for field in SHOWN if field not in names.values()}
+        for field, value in shown.items():
+            if value is not None and not isinstance(value, str):
+                raise UserError(f"{where}: {field!r} is {type(value).__name__}, not text")
+        others = {k: v for k, v in row.items() if k not in (*names.values(), *shown, "kind")}
         notes = {k: str(v) for k, v in others.items() if isinstance(v, str | int | float | bool)}
-        yield place(**texts, source="jsonl", kind=str(row.get("kind") or path.stem), notes=notes)
+        kind = str(row.get("kind") or path.stem)
+        given, reference = shown.get("input"), shown.get("reference")
+        yield place(**texts, input=given, reference=reference, source="jsonl", kind=kind, notes=notes)
     if empty:
         raise UserError(f"{path} is empty: it needs one JSON object a line with {', '.join(names.values())}")
 
 
 def place(
-    *, instruction: str, chosen: str, rejected: str, source: str, kind: str, notes: dict[str, str], group: str = ""
-) -> LabeledPair:
+    *, instruction: str, chosen: str, rejected: str, source: str, kind: str, notes: dict[str, str], group: str = "",
+    input: str | None = None, reference: str | None = None,
+) -> LabeledPair:  # fmt: skip
     """A labelled pair with the chosen response in a slot that its content's hash decides. Notes `*_chosen` and `*_rejected`
     become `*_a` and `*_b`."""
     first = int(digest("slot", instruction, *sorted((chosen, rejected))), 16) % 2 == 0
@@ -60,7 +69,7 @@ def place(
         stem, _, role = key.rpartition("_")
         renamed[f"{stem}_{side[role]}" if stem and role in side else key] = value
     return LabeledPair(
-        pair=Pair(instruction=instruction, response_a=a, response_b=b),
+        pair=Pair(instruction=instruction, response_a=a, response_b=b, input=input, reference=reference),
         better="A" if a == chosen else "B",
         source=source,
         kind=kind,
