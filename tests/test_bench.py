@@ -39,7 +39,7 @@ def test_store_does_not_write_into_a_folder_in_use(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-@pytest.mark.parametrize("name", ["store.py", "sampling.py", "eval.py"])
+@pytest.mark.parametrize("name", ["store.py", "sampling.py", "train.py", "eval.py"])
 def test_help_says_what_is_measured_against_what(name: str) -> None:
     done = bench(name, "--help")
     assert done.returncode == 0, done.stderr
