@@ -13,6 +13,7 @@ import sys
 
 import typer
 
+from cli import data
 from cli.compare import compare
 from cli.distil import distil
 from cli.evaluate import evaluate
@@ -44,6 +45,7 @@ app.command()(train)
 app.command()(compare)
 app.command()(sweep)
 app.command()(distil)
+app.add_typer(data.app, name="data")
 # Its options are eval.run's own, so that `python -m eval.run` and this are one.
 app.command(
     "eval", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}

@@ -23,8 +23,8 @@ from typing import Literal, get_args
 
 PromptSet = Literal["paper", "short"]
 """The complete sets, which a judge can be trained with."""
-PromptFolder = Literal["paper", "short", "plain", "pandalm", "judgelm", "self-taught", "j1"]
-"""All folders; the others hold the prompts of other judges' families."""
+PromptFolder = Literal["paper", "short", "plain", "pandalm", "judgelm", "self-taught", "j1", "data"]
+"""All folders; `data` holds what an engine is asked that writes training data, the others the prompts of other judges' families."""
 PromptName = Literal["plan", "plan-criteria", "plan-questions", "execution", "execution-none", "judge"]
 Role = Literal["system", "user", "text", "assistant"]
 
@@ -88,7 +88,7 @@ def template(folder: PromptFolder, name: str) -> tuple[tuple[Role, str], ...]:
 
 
 @cache
-def text_digest(prompt_set: PromptSet) -> str:
+def text_digest(prompt_set: PromptFolder) -> str:
     """Hash of a whole set's text, for the stamp that a run is resumed under."""
     import hashlib
 

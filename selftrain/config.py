@@ -19,6 +19,7 @@ from planner.models import EMBEDDED
 from planner.records import Record
 from planner.styles.evalplanner import EvalPlannerStyle, ExecutionForm, PlanKind
 from prompts import PromptSet
+from selftrain.data_config import HygieneConfig, Source, SourceConfig
 
 R = TypeVar("R", bound=Record)
 Method = Literal["sft", "dpo"]
@@ -30,16 +31,15 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class PairsConfig(Record):
+class PairsConfig(SourceConfig):
     """Where labelled pairs come from, and how many are held out. Training never sees a held-out instruction."""
 
-    source: Literal["builtin", "jsonl", "gsm8k_solutions"] = "builtin"
-    path: str | None = None
-    """The file, for sources that read one."""
+    source: Source | Literal["builtin", "built"] = "builtin"
+    """`built`: `path` is a folder that `evalplanner data build` made."""
     kinds: tuple[str, ...] = ()
     """`builtin`: the kinds to train on; empty: all."""
-    columns: dict[Literal["instruction", "chosen", "rejected"], str] = Field(default_factory=dict)
-    """`jsonl`: names of the columns where they differ from `instruction`, `chosen`, `rejected`."""
+    hygiene: HygieneConfig = HygieneConfig()
+    """For the sources that read or write text of others: all but `builtin`, `built`, `jsonl` and `gsm8k_solutions`."""
     validation: PositiveInt = 300
     """Pairs that checkpoints are selected on (paper: 300; whether carved out of the training pairs it does not say; here apart)."""
     held_out: dict[Split, PositiveInt] = {"known": 200}
@@ -53,8 +53,6 @@ class PairsConfig(Record):
             raise ValueError(f'pairs.source = "{self.source}" needs pairs.path, e.g. pairs.path=\'"FILE.jsonl"\'')
         if self.source != "builtin" and (set(self.held_out) - {"known"} or self.kinds):
             raise ValueError(f'pairs.source = "{self.source}" has only the split "known" and no kinds')
-        if self.columns and self.source != "jsonl":
-            raise ValueError('pairs.columns is for pairs.source = "jsonl"')
         return self
 
 

@@ -19,6 +19,7 @@ from selftrain.config import Config
 from selftrain.launch import die_with_parent
 from selftrain.ledger import Ledger
 from selftrain.measure import EvaluateJob, evaluate
+from selftrain.pairs import sources
 from selftrain.sample import Sampler, open_engine
 from selftrain.train import TrainJob, train
 
@@ -33,10 +34,17 @@ class SampleJob(Record):
     """The model is the seed: plans from the instruction alone."""
 
 
+class AskJob(Record):
+    """Have the seed write the responses that the pairs' source needs."""
+
+    folder: str
+    model: str
+
+
 class Job(Record):
     """One child's whole assignment."""
 
-    task: SampleJob | EvaluateJob | TrainJob
+    task: SampleJob | EvaluateJob | TrainJob | AskJob
     config: Config
     rank: int = 0
     size: int = 1
@@ -53,12 +61,14 @@ def run(job: Job) -> None:
         train(config, task)
         return
     settings, model = config.engine, next(iter(task.models.values())) if isinstance(task, EvaluateJob) else task.model
-    if isinstance(task, SampleJob) and task.first:
+    if isinstance(task, AskJob) or (isinstance(task, SampleJob) and task.first):
         settings = config.seed_engine or config.engine
     engine = Ledger(open_engine(settings, model, config.seed * 1_000_003 + job.rank), Path(job.ledger), job.attempt)
     try:
         if isinstance(task, EvaluateJob):
             evaluate(config, task, engine, rank=job.rank, size=job.size)
+        elif isinstance(task, AskJob):
+            sources.ask(config.pairs, engine, Path(task.folder), rank=job.rank, size=job.size)
         else:
             Sampler(config, Path(task.folder), Path(task.pairs), first=task.first, rank=job.rank, size=job.size).run(engine)
     finally:

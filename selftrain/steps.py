@@ -16,6 +16,7 @@ from planner.errors import UserError
 from planner.models import resolve_model
 from selftrain import controls, kept
 from selftrain.config import Config, Method
+from selftrain.data_config import ENGINE_SOURCES
 from selftrain.judged import Chains, judge_chains
 from selftrain.kept import Checkpoint, comes_from, take_over
 from selftrain.launch import World, seconds_spent
@@ -23,7 +24,7 @@ from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob
 from selftrain.pairs import write_splits
 from selftrain.preflight import check_trackers
-from selftrain.stage import SampleJob
+from selftrain.stage import AskJob, SampleJob
 from selftrain.stamp import check_stamp
 from selftrain.summary import write_summary
 from selftrain.training import make_rows, train_on
@@ -75,7 +76,12 @@ class Run:
         self._first_chains: Chains | None = None
 
     def make_pairs(self) -> None:
-        """Write every split once, training and held-out."""
+        """Write every split once, training and held-out; where an engine writes the source's responses, have the seed do so first."""
+        done, asked = self.folder / "pairs" / ".done", self.folder / "pairs" / ".asked"
+        if self.config.pairs.source in ENGINE_SOURCES and not asked.exists():
+            self.shop.sample("pairs", AskJob(folder=str(self.folder / "pairs"), model=self._name_for_engine(self.seed)))
+            self.world.all_done(asked)
+            self.world.once(asked, lambda: None)
 
         def work() -> None:
             started = time.monotonic()
@@ -83,7 +89,7 @@ class Run:
             text = " · ".join(f"{name} {size:,}" for name, size in sizes.items())
             self.shop.finish("pairs", f"pairs {text}", seconds=time.monotonic() - started, **sizes)
 
-        self.world.once(self.folder / "pairs" / ".done", work)
+        self.world.once(done, work)
 
     def sample(self, iteration: IterationRun, method: Method, judge: Checkpoint) -> Chains:
         """Draw plans and executions with `judge` on the iteration's pairs, and judge their outcomes."""

@@ -14,7 +14,7 @@ from planner.store import append_text, read_log, write_text
 from selftrain.config import Config
 from selftrain.launch import World
 from selftrain.measure import EvaluateJob
-from selftrain.stage import Job, SampleJob
+from selftrain.stage import AskJob, Job, SampleJob
 from selftrain.train import TrainJob
 
 
@@ -39,7 +39,7 @@ class Workshop:
         append_text(self.folder / "metrics.jsonl", json.dumps({"stage": stage, **facts}))
         print(line, flush=True)
 
-    def sample(self, stage: str, task: SampleJob | EvaluateJob) -> None:
+    def sample(self, stage: str, task: SampleJob | EvaluateJob | AskJob) -> None:
         """Run a sampling child, on the ranks that have an engine."""
         if self.world.engine_rank is not None:
             self._child(stage, task, self.world.engine_rank, self.world.engines, self.world.sampling_environment())
@@ -49,7 +49,7 @@ class Workshop:
         self._child(stage, task, 0, 1, self.world.training_environment(stage))
 
     def _child(
-        self, stage: str, task: SampleJob | EvaluateJob | TrainJob, rank: int, size: int, environment: dict[str, str]
+        self, stage: str, task: SampleJob | EvaluateJob | AskJob | TrainJob, rank: int, size: int, environment: dict[str, str]
     ) -> None:
         folder, own = self.folder / stage, self.world.rank
         ledger = str(folder / f"ledger-{own}.jsonl")

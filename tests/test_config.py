@@ -116,7 +116,10 @@ def test_a_folder_is_no_config(tmp_path: Path) -> None:
         ("pairs={source='jsonl', path='x', kinds=['keyword']}", "pairs: "),
         ("pairs={source='jsonl', path='x', held_out={unseen=3}}", 'pairs: pairs.source = "jsonl" has only the split "known"'),
         ("pairs={source='gsm8k_solutions', path='x', columns={chosen='y'}}", "pairs: pairs.columns is for"),
-        ("pairs={source='jsonl', path='x', columns={better='y'}}", "pairs.columns.better"),
+        (
+            "pairs={source='jsonl', path='x', columns={better='y'}}",
+            "pairs: pairs.columns is for names of columns; source 'jsonl' takes",
+        ),
         ("engine.kind=server", "engine: engine.url belongs to"),
         ("engine.url=http://x/v1", "engine: engine.url belongs to"),
         ("engine={kind='server', url='http://x/v1'}", "config: a server cannot load the checkpoints"),

@@ -1,7 +1,7 @@
 """Labelled pairs, one file a source, split so that training never sees a held-out instruction.
 
 A source is an endless generator (`builtin`) or a function that streams a file. Adding one: write its file here, name it in
-`PairsConfig.source`, and give it a line in `write_splits`.
+`data_config.Source`, and give it a line in `sources.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import IO
 
 from planner.errors import UserError
 from planner.records import LabeledPair, digest
-from planner.store import disk_full, write_jsonl
+from planner.store import disk_full, read_jsonl, write_jsonl
 from selftrain.config import Config
+from selftrain.data_config import ENGINE_SOURCES
 
 Stream = Callable[[], Iterator[LabeledPair]]
 
@@ -44,19 +45,34 @@ def write_splits(config: Config, folder: Path) -> Counter[str]:
         return _write_builtin(config, folder, sizes)
     assert pairs.path is not None
     path = Path(pairs.path)
-    if pairs.source == "jsonl":
-        from selftrain.pairs import jsonl
+    if pairs.source == "built":
+        return _write_built(folder, sizes, path)
+    from selftrain.pairs import sources
 
-        return write_streamed(
-            lambda: jsonl.read(path, {str(field): column for field, column in pairs.columns.items()}),
-            folder,
-            sizes,
-            path,
-            config.seed,
-        )
-    from selftrain.pairs import gsm8k
+    if pairs.source in ("jsonl", "gsm8k_solutions"):
+        return write_streamed(lambda: sources.read(pairs, folder, config.seed, Counter()), folder, sizes, path, config.seed)
+    from selftrain.pairs.card import clean_source
+    from selftrain.pairs.hygiene import balanced
 
-    return write_streamed(lambda: gsm8k.read(path, config.seed), folder, sizes, path, config.seed)
+    kept = clean_source(pairs, pairs.hygiene, folder, config.seed)
+    written = write_streamed(lambda: read_jsonl(kept, LabeledPair), folder, sizes, path, config.seed)
+    for name in sizes:
+        split = folder / f"{name}.jsonl"
+        write_jsonl(split, balanced(read_jsonl(split, LabeledPair), config.seed))
+    return written
+
+
+def _write_built(folder: Path, sizes: dict[str, int], path: Path) -> Counter[str]:
+    """Take the splits of the same names from a build of `evalplanner data build`."""
+    written: Counter[str] = Counter()
+    for name, size in sizes.items():
+        split = path / f"{name}.jsonl"
+        if not split.is_file():
+            raise UserError(f"{split} is not there: the run needs splits {', '.join(sizes)}; name them so in the build's [splits]")
+        written[name] = write_jsonl(folder / f"{name}.jsonl", islice(read_jsonl(split, LabeledPair), size))
+        if written[name] < size:
+            raise UserError(f"{split} has {written[name]:,} pairs, and the run asks for {size:,}: lower its number, or build more")
+    return written
 
 
 def some_pairs(config: Config) -> Iterator[LabeledPair]:
@@ -68,16 +84,13 @@ def some_pairs(config: Config) -> Iterator[LabeledPair]:
         yield from builtin.generate("train", config.seed, pairs.kinds or None)
     assert pairs.path is not None
     path = Path(pairs.path)
-    if not path.is_file():
-        return
-    if pairs.source == "jsonl":
-        from selftrain.pairs import jsonl
+    if pairs.source == "built":
+        if (path / "train-1.jsonl").is_file():
+            yield from read_jsonl(path / "train-1.jsonl", LabeledPair)
+    elif path.is_file() and pairs.source not in ENGINE_SOURCES:
+        from selftrain.pairs import sources
 
-        yield from jsonl.read(path, {str(field): column for field, column in pairs.columns.items()})
-    else:
-        from selftrain.pairs import gsm8k
-
-        yield from gsm8k.read(path, config.seed)
+        yield from sources.read(pairs, path.parent, config.seed, Counter())
 
 
 def _write_builtin(config: Config, folder: Path, sizes: dict[str, int]) -> Counter[str]:

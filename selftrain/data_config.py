@@ -1,0 +1,86 @@
+"""Where pairs come from and what is done to them: the part of a config that a run and `evalplanner data build` share.
+
+Fields are for some sources only; each says which. The paper names its sources and no more; every number here is a choice of ours unless it
+says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from planner.records import Record
+
+Source = Literal["jsonl", "gsm8k_solutions", "math", "noisy", "constraints", "self_taught", "preference"]
+ENGINE_SOURCES: frozenset[str] = frozenset({"math", "noisy", "constraints"})
+"""Sources whose responses an engine writes."""
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "jsonl": ("instruction", "chosen", "rejected"),
+    "math": ("instruction", "answer"),
+    "noisy": ("instruction",),
+    "constraints": ("instruction", "constraints", "arguments"),
+    "preference": ("instruction", "chosen", "rejected"),
+}
+"""The columns that a source reads and a config may rename."""
+
+
+class HygieneConfig(Record):
+    """What is removed from a source's pairs before they are split. Each removed row is kept on file with its reason."""
+
+    near_duplicates: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """Instructions whose words' 3-grams overlap by this much (Jaccard) count as one; the first stays. 0: equal ones only."""
+    benchmarks: tuple[str, ...] = ()
+    """Files (or folders, or globs) whose prompts no training instruction may share an n-gram with."""
+    ngram: PositiveInt = 13
+    """Words of an overlap that counts; a shorter prompt must be found whole."""
+    languages: tuple[str, ...] = ()
+    """ISO 639-1 codes that instruction and responses may be in; empty: any."""
+    min_characters: PositiveInt = 1
+    """Of an instruction, and of each response."""
+    max_characters: PositiveInt = 20_000
+    drop_refusals: bool = True
+    """Leave out pairs whose chosen response declines to answer."""
+    balance_length: bool = False
+    """Leave out pairs until the longer response is chosen as often as not."""
+
+
+class SourceConfig(Record):
+    """One source of pairs."""
+
+    source: str
+    path: str | None = None
+    """A .jsonl, .json, .csv or .parquet file; for all but `jsonl` and `gsm8k_solutions` also a data set's hub id."""
+    hub_split: str = "train"
+    """Of a data set from the hub."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Names of a source's columns where the file's differ: see `COLUMNS`. `preference` also takes `score_chosen` and `score_rejected`."""
+    prompts: str | None = None
+    """`self_taught`: the file of conversations that the set's hashes stand for, as in WildChat."""
+    rows: PositiveInt | None = None
+    """Rows of the file to use at most; None: all."""
+    candidates: Annotated[int, Field(ge=2)] = 8
+    """`math`, `constraints`: responses drawn to each prompt."""
+    pairs_per_prompt: PositiveInt = 1
+    """Right-wrong pairs made of one prompt's responses at most."""
+    response_tokens: PositiveInt = 1024
+    temperature: Annotated[float, Field(ge=0)] = 0.8
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """`preference` with scores: how much better the chosen response must be rated."""
+    licence: str = ""
+    """As the source states it; goes on the data card."""
+
+    @model_validator(mode="after")
+    def _columns_known(self) -> SourceConfig:
+        known = set(COLUMNS.get(self.source, ()))
+        if self.source == "preference":
+            known |= {"score_chosen", "score_rejected"}
+        if wrong := set(self.columns) - known:
+            takes = f"takes {', '.join(sorted(known))}" if known else "has none to rename"
+            others = ", ".join(sorted(wrong))
+            raise ValueError(f"pairs.columns is for names of columns; source '{self.source}' {takes}, not {others}")
+        if self.prompts is not None and self.source != "self_taught":
+            raise ValueError('pairs.prompts is for pairs.source = "self_taught"')
+        return self

@@ -1,0 +1,52 @@
+"""From a source's name to its pairs: what an engine has to write first, and the stream of pairs that comes of it.
+
+A source is a file here with `read(config, folder, seed, counts)`; where an engine writes its responses, also `ask(config, asking)`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from planner.engines.base import Engine, Sampling
+from planner.records import LabeledPair
+from selftrain.data_config import ENGINE_SOURCES, SourceConfig
+from selftrain.pairs import constraints, gsm8k, jsonl, math_problems, noisy, preference, self_taught
+from selftrain.pairs.asking import Asking
+
+_ASK = {"math": math_problems.ask, "noisy": noisy.ask, "constraints": constraints.ask}
+_READ = {
+    "math": math_problems.read,
+    "noisy": noisy.read,
+    "constraints": constraints.read,
+    "self_taught": self_taught.read,
+    "preference": preference.read,
+}
+assert _ASK.keys() == ENGINE_SOURCES
+
+
+def ask(config: SourceConfig, engine: Engine, folder: Path, rank: int = 0, size: int = 1) -> None:
+    """Have the engine write what the source still owes, into `folder`; nothing for a source that needs no engine.
+
+    Raises:
+        UserError: a bad row, named by where it stands.
+    """
+    if config.source in _ASK:
+        sampling = Sampling(config.temperature, config.top_p)
+        _ASK[config.source](config, Asking(engine, folder, sampling, config.response_tokens, rank, size))
+
+
+def read(config: SourceConfig, folder: Path, seed: int, counts: Counter[str]) -> Iterator[LabeledPair]:
+    """The source's pairs. `counts` is filled as they are read: what became of rows, prompts and responses.
+
+    Raises:
+        UserError: a bad row, named by where it stands.
+    """
+    if config.source in _READ:
+        return _READ[config.source](config, folder, seed, counts)
+    assert config.path is not None
+    path = Path(config.path)
+    if config.source == "gsm8k_solutions":
+        return gsm8k.read(path, seed)
+    return jsonl.read(path, config.columns)
