@@ -8,6 +8,7 @@ Memory is one integer an n-gram of the benchmarks, whatever the size of the trai
 from __future__ import annotations
 
 import glob
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,15 +47,21 @@ class Benchmarks:
         self._ngram = ngram
         self._grams: dict[int, int] = {}
         self._short: dict[int, int] = {}
-        self.files = [file for path in paths for file in _files(path)]
+        self.files: list[Path] = []
         self.prompts = 0
-        for index, file in enumerate(self.files):
+        for path in paths:
             before = self.prompts
-            for prompt in _prompts(file):
-                self.prompts += 1
-                self._add(_WORD.findall(prompt.lower()), index)
+            for file in _files(path):
+                found = 0
+                for prompt in _prompts(file):
+                    found += 1
+                    self._add(_WORD.findall(prompt.lower()), len(self.files))
+                self.prompts += found
+                # A folder also holds scores and outputs, which have no prompts and are no benchmark.
+                self.files += [file] if found else []
             if self.prompts == before:
-                raise UserError(f"{file}: no prompt found ({', '.join(sorted(_PROMPT_KEYS))}); leave it out of hygiene.benchmarks")
+                keys = ", ".join(sorted(_PROMPT_KEYS))
+                raise UserError(f"hygiene.benchmarks: {path} holds no prompt ({keys}); leave it out, or give the file that does")
 
     def find(self, instruction: str) -> Overlap | None:
         """The first overlap of an instruction; None where there is none."""
@@ -102,6 +109,12 @@ def _files(path: str) -> list[Path]:
 
 
 def _prompts(file: Path) -> Iterator[str]:
+    if file.suffix == ".json":
+        try:
+            yield from _of({"messages": [json.loads(file.read_bytes())]})
+        except ValueError as error:
+            raise UserError(f"{file} is not JSON ({error}); leave it out of hygiene.benchmarks, or mend it") from None
+        return
     for _, row in open_rows(str(file)):
         yield from _of(row)
 
@@ -110,9 +123,12 @@ def _of(row: dict[str, Any]) -> Iterator[str]:
     for key, value in row.items():
         if isinstance(value, str) and key in _PROMPT_KEYS:
             yield value
-        elif isinstance(value, list) and key in _NESTED:
+        elif isinstance(value, list):
+            # Lists of objects are a benchmark's rows, by kind or by subset; bare texts in one are prompts only where it is a conversation.
             for entry in value:
                 if isinstance(entry, dict):
                     yield from _of(entry)
-                elif isinstance(entry, str):
+                elif isinstance(entry, list):
+                    yield from _of({key: entry})
+                elif isinstance(entry, str) and key in _NESTED:
                     yield entry

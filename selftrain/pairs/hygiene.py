@@ -22,6 +22,8 @@ from selftrain.pairs.benchmark_overlap import Benchmarks
 from selftrain.pairs.languages import language
 from selftrain.pairs.near import NearDuplicates
 
+_LANGUAGE_SHOWS = 200
+"""Characters from which a text's language is told by itself."""
 _REFUSAL = re.compile(
     r"^\W*(?:(?:i'?m|i am)\s+(?:really |very |so |truly |deeply )?(?:sorry|afraid)\b(?=.{0,80}\b(?:can'?t|cannot|unable|not able|won'?t)\b)|sorry,? (?:but )?i (?:can'?t|cannot|am unable|won'?t)|"
     r"i (?:can'?t|cannot|can not|won'?t|will not|am unable to|am not able to) (?:help|assist|provide|comply|fulfil?l|do that|support|engage|create|generate|answer)|"
@@ -167,7 +169,9 @@ class _Pass:
             return "benchmark_overlap", f"{overlap.benchmark}: {overlap.words}"
         if self.config.languages:
             texts = (one.pair.question, one.pair.response_a, one.pair.response_b)
-            wrong = [found for text in texts if (found := language(text)) not in self.config.languages]
+            # A few words may be of any language: short texts count together only.
+            long = [text for text in texts if len(text) >= _LANGUAGE_SHOWS]
+            wrong = [found for text in ("\n".join(texts), *long) if (found := language(text)) not in self.config.languages]
             if wrong:
                 return "language", wrong[0]
         return "", ""
