@@ -1,12 +1,13 @@
 """An engine without a model: text by a function of the request, for tests and dry runs of the loop.
 
 Deterministic: the same request gives the same completions, whatever else is running. The default script plays a judge with
-a given skill on the builtin pairs' form; tests pass their own.
+a given skill on the builtin pairs' form, and writes responses for the sources that ask for them; tests pass their own.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from planner.engines.base import Alternatives, Choice, Counters, Request
@@ -27,6 +28,8 @@ def default_script(request: Request, draw: int) -> str:
     execution = f"Answer {letter} meets point {int(coin * 97)}."
     closing = f"{EXECUTION_END}\n{FINAL_VERDICT}\n[[{letter}]]"
     asked = request.messages[-1].content
+    if not request.stop and not request.letters:
+        return _writes(asked, coin, form)
     if PLAN_END in request.stop and EXECUTION_START not in request.prefill:
         head = "" if request.prefill else f"{PLAN_START}\n"
         return f"{head}{plan}\n{PLAN_END}"
@@ -38,6 +41,17 @@ def default_script(request: Request, draw: int) -> str:
         return f"{execution}\n{closing}"
     planned = f"{PLAN_START}\n{plan}\n{PLAN_END}\n" if asked else ""
     return f"{planned}{EXECUTION_START}\n{execution}\n{closing}"
+
+
+def _writes(asked: str, coin: float, form: float) -> str:
+    """What training data is made of: a solution that adds two numbers (half of them badly), another task, or an answer."""
+    if "New task:" in asked:
+        return f"New task: Name {int(form * 97) + 2} rivers that flow to the north."
+    numbers = re.findall(r"\d+", asked)
+    if r"\boxed{}" in asked and len(numbers) > 1:
+        total = int(numbers[0]) + int(numbers[1]) + (coin < 0.5)
+        return rf"{numbers[0]} and {numbers[1]} make {total} (note {int(form * 97)}). \boxed{{{total}}}"
+    return f"Point {int(form * 997)}{',' if coin < 0.5 else ''} is met by answer {int(coin * 997)}."
 
 
 class ScriptedEngine:

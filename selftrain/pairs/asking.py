@@ -63,7 +63,7 @@ class Asking(NamedTuple):
 
 def user(text: str) -> tuple[Message, ...]:
     """A chat of one turn, as a real user would ask; control tokens in it are text."""
-    return (Message(role="user", content=defuse(text)),)
+    return (Message(role="user", content=defuse(text, "data")),)
 
 
 def whole(completions: Iterable[Completion]) -> list[str]:

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import xxhash
-
 from planner.errors import UserError
 from selftrain.pairs.table import open_rows
 
@@ -90,7 +88,8 @@ def _grams(words: list[str], size: int) -> Iterator[list[str]]:
 
 
 def _hash(words: list[str]) -> int:
-    return xxhash.xxh3_64_intdigest(" ".join(words).encode())
+    # Differs from process to process; nothing of it is kept.
+    return hash(tuple(words))
 
 
 def _files(path: str) -> list[Path]:

@@ -115,6 +115,7 @@ class _Pass:
         self.before, self.after = LongerChosen(), LongerChosen()
         self._near = NearDuplicates(folder / "signatures.bin") if config.near_duplicates else None
         self._numbers: dict[int, int] = {}  # an instruction's hash -> its number, in the order of their first pairs
+        self.number_of_line = array("I")  # instruction of each line of filtered.jsonl
         self._offsets = array("Q")  # an instruction's number -> where its first pair stands in filtered.jsonl
 
     def filter(self, pairs: Iterable[LabeledPair]) -> Iterator[LabeledPair]:
@@ -126,26 +127,27 @@ class _Pass:
             for one in pairs:
                 self.counts["raw"] += 1
                 self.before.count(one)
-                reason, detail = self._fault(one, seen, verdicts)
+                key = instruction_key(one)
+                reason, detail = self._fault(one, key, seen, verdicts)
                 if reason:
                     self.counts[reason] += 1
                     removed.write(_removed(one, reason, detail).model_dump_json() + "\n")
                     continue
-                key = instruction_key(one)
                 if key not in self._numbers:
                     self._numbers[key] = len(self._numbers)
                     self._offsets.append(offset)
                     if self._near:
                         self._near.add(one.pair.question)
+                self.number_of_line.append(self._numbers[key])
                 offset += len(one.model_dump_json().encode()) + 1
                 yield one
 
-    def _fault(self, one: LabeledPair, seen: set[int], verdicts: dict[int, tuple[str, str]]) -> tuple[str, str]:
+    def _fault(self, one: LabeledPair, instruction: int, seen: set[int], verdicts: dict[int, tuple[str, str]]) -> tuple[str, str]:
         pair, config = one.pair, self.config
-        key = int(unordered_id(one), 16)
-        if key in seen:
+        identity = int(unordered_id(one), 16)
+        if identity in seen:
             return "exact_duplicate", ""
-        seen.add(key)
+        seen.add(identity)
         lengths = [len(text.strip()) for text in (pair.instruction, pair.response_a, pair.response_b)]
         if min(lengths) < config.min_characters:
             return "too_short", ""
@@ -153,7 +155,6 @@ class _Pass:
             return "too_long", ""
         if config.drop_refusals and one.better != "tie" and refuses(pair.response_a if one.better == "A" else pair.response_b):
             return "refusal", ""
-        instruction = instruction_key(one)
         if instruction in self._numbers:
             return "", ""  # its instruction has passed already
         if instruction not in verdicts:
@@ -188,12 +189,9 @@ class _Pass:
 
             return self._near.repeats(self.config.near_duplicates, text)
 
-    def number(self, one: LabeledPair) -> int:
-        return self._numbers[instruction_key(one)]
-
     def keep(self, filtered: Path, repeats: dict[int, int], surplus: frozenset[int]) -> Iterator[LabeledPair]:
         for line, one in enumerate(read_jsonl(filtered, LabeledPair)):
-            if self.number(one) not in repeats and line not in surplus:
+            if self.number_of_line[line] not in repeats and line not in surplus:
                 self.counts["kept"] += 1
                 self.after.count(one)
                 yield one
@@ -201,9 +199,10 @@ class _Pass:
     def removed(self, filtered: Path, repeats: dict[int, int], surplus: frozenset[int]) -> Iterator[Removed]:
         yield from read_jsonl(self._folder / "removed-1.jsonl", Removed)
         for line, one in enumerate(read_jsonl(filtered, LabeledPair)):
-            if self.number(one) in repeats:
+            number = self.number_of_line[line]
+            if number in repeats:
                 self.counts["near_duplicate"] += 1
-                yield _removed(one, "near_duplicate", f"instruction number {repeats[self.number(one)] + 1}")
+                yield _removed(one, "near_duplicate", f"instruction number {repeats[number] + 1}")
             elif line in surplus:
                 self.counts["length_balance"] += 1
                 yield _removed(one, "length_balance", "")
@@ -214,7 +213,7 @@ def _surplus(filtered: Path, repeats: dict[int, int], pass_: _Pass, seed: int) -
     sides: dict[bool, list[tuple[str, int]]] = {True: [], False: []}
     for line, one in enumerate(read_jsonl(filtered, LabeledPair)):
         longer = chosen_is_longer(one)
-        if longer is not None and pass_.number(one) not in repeats:
+        if longer is not None and pass_.number_of_line[line] not in repeats:
             sides[longer].append((digest("length", str(seed), one.pair.id), line))
     many, few = sorted(sides.values(), key=len, reverse=True)
     return frozenset(line for _, line in sorted(many)[len(few) :])
@@ -226,7 +225,7 @@ def _removed(one: LabeledPair, reason: str, detail: str) -> Removed:
 
 def instruction_key(one: LabeledPair) -> int:
     """One number for an instruction, whatever its case, spacing and punctuation."""
-    return int(digest(" ".join(re.findall(r"\w+", one.pair.question.lower())) or one.pair.question), 16)
+    return int(digest(" ".join(re.findall(r"\w+", one.pair.question.lower())) or one.pair.question.strip()), 16)
 
 
 def unordered_id(one: LabeledPair) -> str:
