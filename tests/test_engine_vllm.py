@@ -82,10 +82,11 @@ def test_an_end_string_ends_and_stays(embedded_engine: Any) -> None:
 
 def test_letters_agree_with_choose(embedded_engine: Any) -> None:
     """P(A) read along the way is P(A) read by asking for it, up to bfloat16."""
-    asked = [request(f"l{i}", prefill="Verdict: [[", max_tokens=6, sampling=Sampling(1.0, 1.0), letters=True) for i in range(64)]
+    leaning = "The options are [[A]] and [[B]], [[A]] or [[B]]. Verdict: [["
+    asked = [request(f"l{i}", prefill=leaning, max_tokens=6, sampling=Sampling(1.0, 1.0), letters=True) for i in range(64)]
     found = [(one, letter) for _, (one,) in embedded_engine.sample(asked) for letter in one.letters if letter.offset == 0]
     assert found, "64 draws of a letter and none was A or B"
-    ((_, logp_a, logp_b),) = embedded_engine.choose([Choice("c", CHAT, "Verdict: [[")])
+    ((_, logp_a, logp_b),) = embedded_engine.choose([Choice("c", CHAT, leaning)])
     for one, letter in found:
         assert one.text[0] in "AB"
         assert letter.logp_a == pytest.approx(logp_a, abs=0.25)

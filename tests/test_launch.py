@@ -165,7 +165,7 @@ def test_a_second_launch_is_refused_whole(tiny_model: Path, tmp_path: Path) -> N
     ]  # fmt: skip
     # Rank 1 first: rank 0 may host the store that both read.
     for process in reversed(ranks):
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=400)
         assert process.returncode == 2, said
         assert f"error: {folder} is in use by another process" in said.splitlines()[-1]
     assert [one.name for one in folder.iterdir()] == [".lock-0"]
