@@ -116,7 +116,8 @@ def test_verl_rollouts_meet_in_the_server_s_cohort() -> None:
 
 
 def test_verl_s_own_router_serves_the_judge_and_a_baseline_is_the_anchor() -> None:
-    compute_score = by_path("verl").compute_score
+    verl = by_path("verl")
+    compute_score = verl.compute_score
 
     def answer(body: dict[str, Any]) -> dict[str, Any]:
         letter = longer(*shown_in(body["messages"][-1]["content"]))
@@ -133,6 +134,8 @@ def test_verl_s_own_router_serves_the_judge_and_a_baseline_is_the_anchor() -> No
         assert said["invalid"] == 0.0
         assert said["score"] > 0.7
         assert len(router.chats) == 2
+        # The adapter keeps its engine for the life of the trainer's process.
+        verl._scorer(router.url.removeprefix("http://"), "m", "evalplanner").judge.engine.close()
         with pytest.raises(UserError, match="baseline"):
             asyncio.run(compute_score(ground_truth=None, **call))
         with pytest.raises(UserError, match="model"):
