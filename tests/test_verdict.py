@@ -110,9 +110,7 @@ def test_a_plan_without_its_end_tag_is_no_plan() -> None:
     assert STYLE.read_plan("", completion(f"{PLAN_START}\na\n{EXECUTION_START}\nb")) is None
     short = EvalPlannerStyle(prompt_set="short")
     prompt = short.plan_prompt("i")
-    assert short.read_plan(prompt.prefill, completion(" must rhyme.", stop=None)) == "A good answer must rhyme.", (
-        "one line is one plan"
-    )
+    assert short.read_plan(prompt.prefill, completion(" rhyme.", stop=None)) == "The task asks to rhyme.", "one line is one plan"
 
 
 def test_p_a_is_read_where_the_verdict_is_first_named() -> None:
