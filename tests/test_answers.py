@@ -109,6 +109,17 @@ def test_a_worker_that_dies_leaves_the_comparison_open_and_is_replaced() -> None
     assert worker_pid() not in (None, first)
 
 
+def test_a_fork_starts_a_worker_of_its_own_and_leaves_its_parent_s_alone() -> None:
+    assert equivalent(r"\sqrt{12}", r"2\sqrt{3}") is True
+    first = worker_pid()
+    if (child := os.fork()) == 0:
+        right = equivalent(r"\sqrt{20}", r"2\sqrt{5}") is True and worker_pid() not in (None, first)
+        os._exit(0 if right else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert equivalent(r"\sqrt{12}", r"2\sqrt{3}") is True
+    assert worker_pid() == first
+
+
 def test_threads_share_the_worker() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda n: equivalent(rf"\sqrt{{{n * n * 2}}}", rf"{n}\sqrt{{2}}"), range(2, 34)))

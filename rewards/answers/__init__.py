@@ -23,7 +23,7 @@ from rewards.answers.worker import Decision, Worker
 __all__ = ["LIMIT_S", "MAX_CHARACTERS", "Decision", "decide", "equivalent", "extract", "worker_pid"]
 
 LIMIT_S = 2.0
-"""Seconds of processor time that a comparison may take; what cannot be interrupted is killed after 10 × this + 5 s on the clock."""
+"""Seconds of processor time that a comparison may take; what cannot be interrupted is killed after twice this."""
 MAX_CHARACTERS = 1000
 """Longer answers are nobody's; they are not looked at."""
 

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ class Worker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._end: Any = None
         self._done = self._owner = 0
 
     def compare(self, a: str, b: str, limit_s: float) -> Decision:
@@ -49,9 +51,9 @@ class Worker:
             try:
                 process.stdin.write(json.dumps([a, b, limit_s]).encode() + b"\n")
                 process.stdin.flush()
-                # The child stops itself at the limit; a C function that cannot be interrupted is killed from here. The child's
-                # limit is processor time, so that a busy machine decides nothing; ours is the clock's.
-                line = _line(process, 10 * limit_s + 5)
+                # The child stops itself at the limit; a C function that cannot be interrupted is killed from here. Both limits
+                # are processor time, so that a busy machine decides nothing; the clock has the last word.
+                line = _answer(process, limit_s)
             except BrokenPipeError:
                 line = b""
             self._done += 1
@@ -67,19 +69,19 @@ class Worker:
 
     def close(self) -> None:
         """Kill the child; the next comparison starts another."""
-        if self._process is not None:
-            _kill(self._process)
-        self._process = None
+        if self._end is not None:
+            self._end()
+        self._process = self._end = None
 
     def _ready(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._owner != os.getpid():
-            self._process = None  # a fork of the process that started it: the pipe is not ours to write to
+            self.close()  # a fork of the process that started it: the pipe is not ours to write to
         if self._done >= RENEW_AFTER:
             self.close()
         if self._process is None:
             self._process = _start()
             self._done, self._owner = 0, os.getpid()
-            weakref.finalize(self, _kill, self._process)
+            self._end = weakref.finalize(self, _kill, self._process, self._owner)
         return self._process
 
 
@@ -91,7 +93,7 @@ def _start() -> subprocess.Popen[bytes]:
         [sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
     )
     if _line(process, START_S) != b"ready\n":
-        _kill(process)
+        _kill(process, os.getpid())
         raise RuntimeError(f"the answer check's worker did not start: run `{sys.executable} -m rewards.answers.worker` to see why")
     return process
 
@@ -103,9 +105,29 @@ def _line(process: subprocess.Popen[bytes], limit_s: float) -> bytes | None:
     return process.stdout.readline() if found else None
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
+def _answer(process: subprocess.Popen[bytes], limit_s: float) -> bytes | None:
+    """The child's answer; None where it went on for twice the limit."""
+    deadline, spent = time.monotonic() + 10 * limit_s + 5, _processor_s(process.pid)
+    while time.monotonic() < deadline:
+        line = _line(process, limit_s)
+        if line is not None or _processor_s(process.pid) - spent > 2 * limit_s:
+            return line
+    return None
+
+
+def _processor_s(pid: int) -> float:
+    """Seconds of processor time that a process has had; 0 where it is gone, or where the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _kill(process: subprocess.Popen[bytes], owner: int) -> None:
+    if os.getpid() == owner:  # a fork shares the handle, not the child
+        process.kill()
+        process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()

@@ -73,7 +73,8 @@ def mark(config: SourceConfig, folder: Path) -> None:
     """Compare every answer with its reference, once; resumable, because a hard comparison takes seconds."""
     solved = Shards(folder / ROUND, Completion)
     done = Shards(folder / "marks", Solution)
-    owed = [(problem, answer) for problem, answer in problems(config) if digest(problem) in solved and digest(problem) not in done]
+    keys = solved.keys() - solved.dropped.keys() - done.keys()
+    owed = [(problem, answer) for problem, answer in problems(config) if digest(problem) in keys]
     if not owed:
         return
     with Shard[Solution](folder / "marks", 0) as shard, progress_bar("answers", len(owed), "problem") as bar:

@@ -1,0 +1,321 @@
+"""`evalplanner data`: builds that resume, splits that share nothing, cards that say what happened, and runs on every source."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from planner.engines.base import Engine, Request
+from planner.engines.scripted import ScriptedEngine
+from planner.errors import UserError
+from planner.records import LabeledPair
+from planner.store import read_jsonl
+from selftrain.config import Config, EngineConfig
+from selftrain.pairs import write_splits
+from selftrain.pairs.build import DataConfig, build, load_data_config
+from selftrain.pairs.hygiene import instruction_key
+from tests.conftest import ROOT, tiny_config
+
+SHIPPED = sorted((ROOT / "configs" / "data").glob("*.toml"))
+
+
+def sums(path: Path, count: int) -> str:
+    """Problems that the scripted engine solves, half of the time."""
+    path.write_text(
+        "".join(json.dumps({"question": f"What is {i} + {i + 3}?", "answer": str(2 * i + 3)}) + "\n" for i in range(10, 10 + count))
+    )
+    return str(path)
+
+
+def preferences(path: Path, count: int) -> str:
+    rows = (
+        {"prompt": f"Tell me of {'x' * i} number {i}.", "chosen": f"It is good, {i}.", "rejected": f"Bad {i}"} for i in range(count)
+    )
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def config(folder: Path, **changes: Any) -> DataConfig:
+    found: dict[str, Any] = {
+        "name": "b", "out": str(folder / "data"), "engine": {"kind": "scripted"}, "hygiene": {"near_duplicates": 0},
+        "sources": [{"source": "math", "path": sums(folder / "sums.jsonl", 60), "candidates": 4},
+                    {"source": "preference", "path": preferences(folder / "prefs.jsonl", 90), "weight": 2, "licence": "CC0"}],
+        "splits": {"known": 10, "validation": 6, "train-1": 30},
+    }  # fmt: skip
+    return DataConfig.model_validate(found | changes)
+
+
+def scripted(_: EngineConfig, model: str, seed: int) -> Engine:
+    return ScriptedEngine()
+
+
+def never(_: EngineConfig, model: str, seed: int) -> Engine:
+    raise AssertionError("an engine was opened for what is on disk")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def pairs(folder: Path, split: str) -> list[LabeledPair]:
+    return list(read_jsonl(folder / f"{split}.jsonl", LabeledPair))
+
+
+def test_there_are_shipped_builds_and_they_parse() -> None:
+    assert SHIPPED
+    for path in SHIPPED:
+        load_data_config(path)
+
+
+def test_splits_take_their_shares_and_share_no_instruction(tmp_path: Path) -> None:
+    found = config(tmp_path)
+    card = build(found, scripted, lambda _: None)
+    assert card.splits == {"known": 10, "validation": 6, "train-1": 30}
+    keys = [{instruction_key(one) for one in pairs(found.folder, split)} for split in found.splits]
+    assert len(set.union(*keys)) == sum(map(len, keys))
+    for split, shares in (("known", (4, 6)), ("validation", (2, 4)), ("train-1", (10, 20))):
+        made = pairs(found.folder, split)
+        assert Counter(one.source for one in made) == dict(zip(("math", "preference"), shares, strict=True))
+        assert Counter(one.better for one in made) == {"A": len(made) // 2, "B": len(made) // 2}
+
+
+def test_the_card_adds_up_and_names_licences(tmp_path: Path) -> None:
+    found = config(tmp_path)
+    card = build(found, scripted, lambda _: None)
+    assert [one.licence for one in card.sources] == ["not stated", "CC0"]
+    assert card.sources[0].made["problems_mixed"] == card.sources[0].hygiene.counts["raw"]
+    for one in card.sources:
+        counts = dict(one.hygiene.counts)
+        assert counts.pop("raw") == sum(counts.values())
+        assert one.blind.classifier is not None
+    assert card.sources[1].hygiene.longer_chosen == 1.0
+    assert card.sources[1].blind.classifier == 1.0, "good against bad needs no instruction, and the card says so"
+    text = (found.folder / "README.md").read_text()
+    assert "Licence as stated: CC0." in text
+    assert "a classifier blind to the instruction: 100.0%" in text
+    assert json.loads((found.folder / "card.json").read_text())["splits"] == card.splits
+
+
+def test_a_build_that_stopped_anywhere_ends_as_one_that_did_not(tmp_path: Path) -> None:
+    straight = config(tmp_path)
+    build(straight, scripted, lambda _: None)
+    whole = files(straight.folder)
+    stopped = straight.model_copy(update={"name": "c"})
+
+    class Stop(Exception):
+        pass
+
+    asked = 0
+
+    def failing(_: EngineConfig, model: str, seed: int) -> Engine:
+        from planner.engines.scripted import default_script
+
+        def play(request: Request, draw: int) -> str:
+            nonlocal asked
+            asked += 1
+            if asked == 101:
+                raise Stop
+            return default_script(request, draw)
+
+        return ScriptedEngine(play)
+
+    with pytest.raises(Stop):
+        build(stopped, failing, lambda _: None)
+    assert asked == 101
+    shard = stopped.folder / "source-1" / "solutions" / "rank-0.jsonl"
+    shard.write_bytes(shard.read_bytes() + b'{"key": "torn')
+    build(stopped, failing, lambda _: None)
+    assert asked == 101 + 240 - 100, "what was finished is not asked for again"
+    again = files(stopped.folder)
+    again["stamp.json"] = again["stamp.json"].replace(b'"c"', b'"b"')
+    again["README.md"], again["card.json"] = (
+        again[name].replace(b"# c", b"# b").replace(b'"name": "c"', b'"name": "b"') for name in ("README.md", "card.json")
+    )
+    assert again == whole
+
+
+def test_a_finished_build_opens_no_engine_and_another_recipe_is_refused(tmp_path: Path) -> None:
+    found = config(tmp_path)
+    before = build(found, scripted, lambda _: None)
+    assert build(found, never, lambda _: None) == before
+    with pytest.raises(UserError, match=r"seed \(was 2, now 3\)"):
+        build(found.model_copy(update={"seed": 3}), never, lambda _: None)
+    sums(tmp_path / "sums.jsonl", 61)
+    with pytest.raises(UserError, match=r"sums\.jsonl"):
+        build(found, never, lambda _: None)
+
+
+def test_too_few_pairs_are_told_with_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"source 2 .* gives 90 pairs of 90 instructions, too few for its share"):
+        build(config(tmp_path, splits={"train-1": 150}), scripted, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ("sources=[]", "at least one"), ("splits={}", "at least one"), ("sources.0.source=builtin", "sources.0.source"), ("sources.0.nonsense=1", "unknown key"),
+        ("sources.0.columns={better='x'}", "pairs.columns is for"), ("hygiene.near_duplicates=2", "hygiene.near_duplicates"), ("splits.train-1=0", "splits"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_is_one_line(tmp_path: Path, changes: str, told: str) -> None:
+    path = tmp_path / "d.toml"
+    path.write_text(tomli_w.dumps({"name": "d", "sources": [{"source": "math", "path": "x.jsonl"}], "splits": {"train-1": 2}}))
+    with pytest.raises(UserError, match=told) as raised:
+        load_data_config(path, [changes])
+    assert "\n" not in str(raised.value)
+
+
+# -- the command ---------------------------------------------------------------------------------------------------------
+
+
+def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", "data", *arguments], capture_output=True, text=True, env=environment, timeout=300
+    )
+
+
+@pytest.mark.slow  # five processes
+def test_the_command_builds_and_shows(tmp_path: Path) -> None:
+    path = tmp_path / "d.toml"
+    path.write_text(tomli_w.dumps(config(tmp_path).model_dump(mode="json", exclude_none=True)))
+    done = cli("build", str(path), "name=mine")
+    assert done.returncode == 0, done.stderr
+    assert "math · solutions right 122 · solutions wrong 118" in done.stdout
+    assert "known 10 · validation 6 · train-1 30" in done.stdout
+    assert "preference · a classifier blind to the instruction: 100.0%" in done.stdout
+    shown = cli("inspect", str(tmp_path / "data" / "mine" / "train-1.jsonl"), "--pairs", "1")
+    assert shown.returncode == 0, shown.stderr
+    for part in ("A 15 · B 15", "math/sums 10", "(better)"):
+        assert part in shown.stdout
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text(json.dumps({"instruction": "[bold]i[/bold]\x1b[31m", "chosen": "c", "rejected": "r"}) + "\n")
+    as_text = cli("inspect", str(plain))
+    assert r"[bold]i[/bold]\x1b[31m" in as_text.stdout
+    for name, content, told in (
+        ("none.jsonl", None, "is not there"),
+        ("empty.jsonl", "", "is empty"),
+        ("torn.jsonl", "{", "is not JSON"),
+    ):
+        if content is not None:
+            (tmp_path / name).write_text(content)
+        failed = cli("inspect", str(tmp_path / name))
+        assert (failed.returncode, failed.stdout) == (2, "")
+        assert told in failed.stderr
+        assert len(failed.stderr.splitlines()) == 1
+
+
+# -- in a run ------------------------------------------------------------------------------------------------------------
+
+
+def run_config(tmp_path: Path, **pairs_: Any) -> Config:
+    changes = {"validation": 4, "held_out": {"known": 4}, **pairs_}
+    return Config.model_validate(
+        tiny_config(tmp_path, tmp_path, pairs=changes, iterations=[{"pairs": 6, "train": ["sft", "dpo"]}, {"pairs": 4}])
+    )
+
+
+def test_a_run_takes_its_splits_from_a_build(tmp_path: Path) -> None:
+    built = config(tmp_path, splits={"known": 4, "validation": 4, "train-1": 6, "train-2": 6})
+    build(built, scripted, lambda _: None)
+    written = write_splits(run_config(tmp_path, source="built", path=str(built.folder)), tmp_path / "pairs")
+    assert written == {"known": 4, "validation": 4, "train-1": 6, "train-2": 4}
+    assert pairs(tmp_path / "pairs", "train-2") == pairs(built.folder, "train-2")[:4]
+    more = run_config(tmp_path, source="built", path=str(built.folder)).model_dump()
+    more["iterations"][0]["pairs"] = 7
+    with pytest.raises(UserError, match=r"train-1\.jsonl has 6 pairs, and the run asks for 7"):
+        write_splits(Config.model_validate(more), tmp_path / "more")
+    (built.folder / "train-2.jsonl").unlink()
+    with pytest.raises(UserError, match=r"train-2\.jsonl is not there: the run needs splits known, validation, train-1, train-2"):
+        write_splits(run_config(tmp_path, source="built", path=str(built.folder)), tmp_path / "less")
+
+
+def test_a_run_cleans_and_balances_a_published_preference(tmp_path: Path) -> None:
+    found = run_config(tmp_path, source="preference", path=preferences(tmp_path / "p.jsonl", 30), hygiene={"near_duplicates": 0})
+    written = write_splits(found, tmp_path / "pairs")
+    assert written == {"known": 4, "validation": 4, "train-1": 6, "train-2": 4}
+    for split in written:
+        made = pairs(tmp_path / "pairs", split)
+        assert Counter(one.better for one in made) == {"A": len(made) // 2, "B": len(made) // 2}
+    assert (tmp_path / "pairs" / "source.json").is_file()
+
+
+def ifeval(path: Path, count: int) -> str:
+    row = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    path.write_text(
+        "".join(json.dumps(row | {"prompt": f"Write {'very ' * i}plainly, without commas."}) + "\n" for i in range(count))
+    )
+    return str(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["math", "noisy", "constraints", "self_taught", "preference"])
+def test_the_whole_loop_runs_on_every_source(source: str, tiny_model: Path, tmp_path: Path) -> None:
+    """From prompts to a summary, the responses written by the run's own (scripted) seed in a child process."""
+    judged = {
+        "src": "[User Question]\nTell of {i}.\n\n[The Start of Assistant A's Answer]\ngood {i}\n[The End of Assistant A's Answer]\n\n"
+        "[The Start of Assistant B's Answer]\nbad {i}\n[The End of Assistant B's Answer]",
+        "tgt_chosen": "[[A]]",
+    }
+    taught = tmp_path / "taught.jsonl"
+    taught.write_text(
+        "".join(json.dumps({name: text.replace("{i}", "x" * i) for name, text in judged.items()}) + "\n" for i in range(1, 40))
+    )
+    path = {
+        "math": sums(tmp_path / "sums.jsonl", 40), "noisy": preferences(tmp_path / "prompts.jsonl", 40), "constraints": ifeval(tmp_path / "if.jsonl", 40),
+        "self_taught": str(taught), "preference": preferences(tmp_path / "prefs.jsonl", 40),
+    }[source]  # fmt: skip
+    run = tiny_config(
+        tmp_path, tiny_model, iterations=[{"pairs": 8, "train": ["sft"]}],
+        pairs={"source": source, "path": path, "candidates": 4, "validation": 4, "held_out": {"known": 4}, "hygiene": {"near_duplicates": 0}},
+    )  # fmt: skip
+    file = tmp_path / "run.toml"
+    file.write_text(tomli_w.dumps(run))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "selftrain" / "run.py"), str(file)], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "runs" / "tiny"
+    assert (folder / "summary.json").is_file()
+    assert {one.source for one in pairs(folder / "pairs", "train-1")} == {source}
+    card = json.loads((folder / "pairs" / "source.json").read_text())
+    assert card["blind"]["n"] == card["hygiene"]["counts"]["kept"]
+
+
+@pytest.mark.slow
+def test_a_math_build_with_the_embedded_model_through_vllm(embedded_engine: Engine, tmp_path: Path) -> None:
+    """Fifty easy sums, four solutions each: some right, some wrong, every one decided."""
+    rows = [
+        {"question": f"Tom has {a} apples and buys {b} more. How many apples does Tom have now?", "answer": str(a + b)}
+        for a in range(3, 8)
+        for b in range(2, 12)
+    ]
+    path = tmp_path / "easy.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = DataConfig.model_validate({
+        "name": "easy", "out": str(tmp_path), "hygiene": {"near_duplicates": 0}, "splits": {"train-1": 4},
+        "sources": [{"source": "math", "path": str(path), "candidates": 4, "response_tokens": 96, "temperature": 1.0}],
+    })  # fmt: skip
+
+    class Kept:
+        """The shared engine, which other tests still need."""
+
+        def __getattr__(self, name: str) -> Any:
+            return (lambda: None) if name == "close" else getattr(embedded_engine, name)
+
+    card = build(found, lambda *_: Kept(), print)  # type: ignore[arg-type, return-value]
+    made = card.sources[0].made
+    print(made)
+    assert sum(count for name, count in made.items() if name.startswith("solutions_")) == 200
+    assert sum(count for name, count in made.items() if name.startswith("problems_")) == 50
+    assert made["solutions_right"] > 0
+    assert made["solutions_wrong"] > 0
+    assert len(pairs(found.folder, "train-1")) == 4
