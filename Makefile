@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/cpu-1.yaml
 
-.PHONY: demo test test-quick lint bench lock setup clean
+.PHONY: demo test test-quick lint bench soak lock setup clean
 
 setup: $(VENV)/.ready
 
@@ -41,6 +41,9 @@ lint: setup
 bench: setup
 	$(BIN)/python bench/store.py --json
 	$(BIN)/python bench/sampling.py --json
+
+soak: setup
+	$(BIN)/python tools/soak.py
 
 lock:
 	$(BIN)/python -m pip install --quiet packaging
