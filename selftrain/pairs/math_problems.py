@@ -73,7 +73,7 @@ def mark(config: SourceConfig, folder: Path) -> None:
     """Compare every answer with its reference, once; resumable, because a hard comparison takes seconds."""
     solved = Shards(folder / ROUND, Completion)
     done = Shards(folder / "marks", Solution)
-    keys = solved.keys() - solved.dropped.keys() - done.keys()
+    keys = set(solved.keys()) - solved.dropped.keys() - set(done.keys())
     owed = [(problem, answer) for problem, answer in problems(config) if digest(problem) in keys]
     if not owed:
         return
