@@ -17,6 +17,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -141,7 +142,7 @@ class World:
                 refusal = str(error)
         if self.size == 1:
             return token
-        from torch.distributed import TCPStore  # type: ignore[attr-defined]
+        from torch.distributed import DistStoreError, TCPStore  # type: ignore[attr-defined]
 
         by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -154,6 +155,10 @@ class World:
             self._store.set(key, f"{refusal}\n{token}")
         refusal, token = str(self._store.get(key).decode()).split("\n")
         if refusal:
+            self._store.set(f"{key}/told-{self.rank}", "")
+            if self.rank == 0 and not by_agent:  # the store ends with this process; one that never came is not waited for
+                with suppress(DistStoreError):
+                    self._store.wait([f"{key}/told-{rank}" for rank in range(self.size)], timedelta(minutes=2))
             raise UserError(refusal)
         if self.rank != 0:
             try:
