@@ -64,6 +64,13 @@ class VllmEngine:
             from vllm.platforms import current_platform
         except ImportError as error:
             raise EngineError(f"vLLM cannot be imported ({error}): install the extra `gpu` or `cpu`") from error
+        on_cpu = current_platform.is_cpu()
+        if on_cpu:
+            from planner.engines.nucleus import NucleusProcessor, cuts
+
+            self._cuts: Any = cuts
+        else:
+            self._cuts = lambda top_p, top_k: {"top_p": top_p, "top_k": top_k}
         try:
             self._llm = LLM(
                 path, dtype=dtype, max_model_len=max_model_len, max_num_seqs=max_num_seqs, seed=seed, enforce_eager=enforce_eager,
@@ -71,7 +78,7 @@ class VllmEngine:
                 disable_log_stats=True, trust_remote_code=False, load_format="safetensors", use_tqdm_on_load=False,
                 # Only whole blocks of a prefix are shared. On a CPU vLLM takes 128 tokens, longer than many a prompt; 32 is the least
                 # that its fast kernels take, and halves the time of a stage of short prompts.
-                block_size=32 if current_platform.is_cpu() else None,
+                block_size=32 if on_cpu else None, logits_processors=[NucleusProcessor] if on_cpu else None,
             )  # fmt: skip
         except (ValueError, OSError, RuntimeError) as error:
             raise EngineError(f"vLLM cannot serve {model}: {cause(error)}") from error
@@ -136,13 +143,7 @@ class VllmEngine:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _ids(self, messages: tuple[Message, ...], prefill: str) -> list[int]:
-        """Token ids of a chat up to the end of the prefill. Ids, not text: a templated string would get a second BOS."""
-        if messages[0].role == "text":
-            plain: list[int] = self._tokenizer.encode(break_tokens(messages[0].content + prefill, self._special))
-            return plain
-        chat = [{"role": m.role, "content": break_tokens(m.content, self._special)} for m in messages]
-        ids: list[int] = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
-        return ids + self._tokenizer.encode(break_tokens(prefill, self._special), add_special_tokens=False) if prefill else ids
+        return prompt_ids(self._tokenizer, self._special, messages, prefill)
 
     def _continuation(self, request: Alternatives, text: str, start: list[int]) -> tuple[int, ...]:
         """Token ids of `text` after the prefill, whose own are `start`."""
@@ -156,7 +157,7 @@ class VllmEngine:
         from vllm.sampling_params import RequestOutputKind
 
         return SamplingParams(
-            n=request.n, temperature=request.sampling.temperature, top_p=request.sampling.top_p, top_k=request.sampling.top_k,
+            n=request.n, temperature=request.sampling.temperature, **self._cuts(request.sampling.top_p, request.sampling.top_k),
             max_tokens=request.max_tokens, stop=[*request.stop, *request.ends], include_stop_str_in_output=bool(request.ends),
             output_kind=RequestOutputKind.FINAL_ONLY,
             logprob_token_ids=[self._id_a, self._id_b] if request.letters else None,
@@ -241,6 +242,16 @@ def cause(error: Exception) -> str:
         return error.errors()[0]["msg"]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def prompt_ids(tokenizer: Any, special: Any, messages: tuple[Message, ...], prefill: str) -> list[int]:
+    """Token ids of a chat up to the end of the prefill. Ids, not text: a templated string would get a second BOS."""
+    if messages[0].role == "text":
+        plain: list[int] = tokenizer.encode(break_tokens(messages[0].content + prefill, special))
+        return plain
+    chat = [{"role": m.role, "content": break_tokens(m.content, special)} for m in messages]
+    ids: list[int] = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
+    return ids + tokenizer.encode(break_tokens(prefill, special), add_special_tokens=False) if prefill else ids
 
 
 def letter_ids(tokenizer: Any) -> tuple[int, int]:
