@@ -163,9 +163,14 @@ class Iteration(Record):
 class EngineConfig(Record):
     """What samples. Speed and memory only: changing it does not change the recipe, except its kind."""
 
-    kind: Literal["vllm", "server", "scripted"] = "vllm"
+    kind: Literal["vllm", "ray", "server", "scripted"] = "vllm"
+    """`ray`: vLLM engines on a Ray cluster, for all ranks together."""
+    engines: PositiveInt = 1
+    """`ray`: how many."""
     url: str | None = None
     """`server`: base URL of an OpenAI-compatible API, e.g. http://127.0.0.1:8000/v1."""
+    urls: dict[str, PositiveInt] = {}
+    """`server`: several that serve the same model, each with its weight: a server of weight 2 gets twice as many requests at once."""
     max_model_len: PositiveInt | None = None
     max_num_seqs: PositiveInt = 256
     tensor_parallel: PositiveInt = 1
@@ -176,8 +181,8 @@ class EngineConfig(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> EngineConfig:
-        if (self.kind == "server") != (self.url is not None):
-            raise ValueError('engine.url belongs to engine.kind = "server", and it needs one')
+        if (self.kind == "server") != ((self.url is not None) != bool(self.urls)):
+            raise ValueError('engine.url belongs to engine.kind = "server", and it needs one, or urls')
         return self
 
 

@@ -65,11 +65,12 @@ class World:
         group = config.engine.tensor_parallel
         if self.local_size % group and self.size > 1:
             raise UserError(f"engine.tensor_parallel = {group} does not divide the {self.local_size} processes of a node")
-        self.engines = max(1, self.size // group)
-        """Sampling engines in the whole world."""
-        self.engine_rank = self.rank // group if self.rank % group == 0 else None
-        """Which of them this rank runs; None where another rank of its group does."""
-        self._devices_per_engine = group
+        by_ray = config.engine.kind == "ray"
+        self.engines = 1 if by_ray else max(1, self.size // group)
+        """Sampling engines in the whole world. Ray's are one to us, which rank 0 speaks to."""
+        self.engine_rank = None if self.rank % (self.size if by_ray else group) else self.rank // group
+        """Which of them this rank runs; None where another rank does."""
+        self._devices_per_engine = self.local_size if by_ray else group
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

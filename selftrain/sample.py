@@ -34,23 +34,32 @@ def open_engine(engine: EngineConfig, model: str, seed: int) -> Engine:
 
         return ScriptedEngine()
     if engine.kind == "server":
+        if engine.urls:
+            from planner.engines.pool import PoolEngine
+
+            return PoolEngine(engine.urls, model, max_model_len=engine.max_model_len, concurrency=engine.max_num_seqs)
         from planner.engines.server import ServerEngine
 
         assert engine.url is not None
         return ServerEngine(engine.url, model, max_model_len=engine.max_model_len, concurrency=engine.max_num_seqs)
+    settings = engine.model_dump(
+        include={
+            "max_model_len",
+            "max_num_seqs",
+            "kv_cache_gb",
+            "gpu_memory_utilization",
+            "tensor_parallel",
+            "enforce_eager",
+            "dtype",
+        }
+    ) | {"seed": seed}
+    if engine.kind == "ray":
+        from planner.engines.ray import RayEngine
+
+        return RayEngine(model, engines=engine.engines, settings=settings)
     from planner.engines.vllm import VllmEngine
 
-    return VllmEngine(
-        resolve_model(model),
-        max_model_len=engine.max_model_len,
-        max_num_seqs=engine.max_num_seqs,
-        seed=seed,
-        kv_cache_gb=engine.kv_cache_gb,
-        gpu_memory_utilization=engine.gpu_memory_utilization,
-        tensor_parallel=engine.tensor_parallel,
-        enforce_eager=engine.enforce_eager,
-        dtype=engine.dtype,
-    )
+    return VllmEngine(resolve_model(model), **settings)
 
 
 class Sampler:
