@@ -1,6 +1,6 @@
 """What the house adds to vLLM's own speed: the loop's plan and execution phases against raw `LLM.generate`.
 
-    python bench/sampling.py [--model embedded] [--pairs 48] [--json]
+    python bench/sampling.py [--model embedded] [--pairs 48] [--top-p 1.0] [--json]
 
 Ours is `selftrain.sample.Sampler` on builtin pairs with a `VllmEngine`: prompts rendered, checked for length and fed through the
 bounded window, letters' log-probabilities read, answers parsed, every finished input written to disk. Raw is one call of
@@ -8,7 +8,8 @@ bounded window, letters' log-probabilities read, answers parsed, every finished 
 asking for no log-probabilities and keeping nothing. Both use one engine in one process; the prefix cache is emptied before
 each; after a warm-up they alternate, raw first. `ratio` is ours over raw in generated tokens a second, from the medians over
 the repetitions (the machine may be shared; `ratio_cpu` is the same in tokens a processor-second, which other work disturbs
-less). `cached_share` is the part of prompt tokens that came from the prefix cache, as vLLM tells it of one sequence a prompt.
+less). `stream_gain` is the rate of a run's own way, plans and executions in one stream, over that of ours in two phases. With
+`--top-p` below 1, raw is cut by vLLM and ours by `planner/engines/nucleus.py`. `cached_share` is the part of prompt tokens that came from the prefix cache, as vLLM tells it of one sequence a prompt.
 """
 
 from __future__ import annotations
@@ -135,9 +136,19 @@ class Bench:
         now = self.engine.counters
         return Measured(now.generated - before.generated, *spent, (now.cached - before.cached) / (now.prompt - before.prompt))
 
+    def streamed(self) -> Measured:
+        """Plans and executions in one stream, plans drawn anew."""
+        self._runs += 1
+        self.engine._llm.reset_prefix_cache()
+        sampler, before, clock = self.sampler(f"run-{self._runs}"), self.engine.counters, Clock()
+        sampler._streamed(self.engine)
+        spent, now = clock.read(), self.engine.counters
+        return Measured(now.generated - before.generated, *spent, (now.cached - before.cached) / (now.prompt - before.prompt))
+
 
 def measure(bench: Bench, repeats: int) -> dict[str, Any]:
     bench.warm_up()
+    streamed: list[Measured] = []
     found: dict[str, dict[str, list[Measured]]] = {side: {phase: [] for phase in (*PHASES, "both")} for side in ("raw", "ours")}
     for repeat in range(1, repeats + 1):
         for side, run in (("raw", bench.raw), ("ours", bench.ours)):
@@ -145,6 +156,10 @@ def measure(bench: Bench, repeats: int) -> dict[str, Any]:
             for phase, one in zip((*PHASES, "both"), (*phases, together(phases)), strict=True):
                 found[side][phase].append(one)
                 print(f"{repeat}/{repeats} {side:4} {phase:10} {one.rate:8,.0f} tok/s · {one.seconds:6.1f} s", file=sys.stderr)
+        streamed.append(bench.streamed())
+        print(
+            f"{repeat}/{repeats} one stream      {streamed[-1].rate:8,.0f} tok/s · {streamed[-1].seconds:6.1f} s", file=sys.stderr
+        )
     rates = {side: {p: median(m.rate for m in every) for p, every in phases.items()} for side, phases in found.items()}
     cached = {side: {p: round(median(m.cached_share for m in phases[p]), 3) for p in PHASES} for side, phases in found.items()}
     cpu = {side: median(m.tokens / m.cpu_seconds for m in phases["both"]) for side, phases in found.items()}
@@ -154,6 +169,8 @@ def measure(bench: Bench, repeats: int) -> dict[str, Any]:
         "ratio_plans": round(rates["ours"]["plans"] / rates["raw"]["plans"], 3),
         "ratio_executions": round(rates["ours"]["executions"] / rates["raw"]["executions"], 3),
         "ratio_each_repeat": [round(ours.rate / raw.rate, 3) for ours, raw in both],
+        "stream_gain": round(median(one.rate for one in streamed) / rates["ours"]["both"], 3),
+        "stream_gain_cpu": round(median(one.tokens / one.cpu_seconds for one in streamed) / cpu["ours"], 3),
         "ratio_cpu": round(cpu["ours"] / cpu["raw"], 3),
         "cached_share": cached["ours"],
         "cached_share_raw": cached["raw"],
@@ -177,6 +194,7 @@ def main() -> int:
     parser.add_argument("--executions", type=int, default=8, help="executions a plan, over both orders")
     parser.add_argument("--plan-tokens", type=int, default=24)
     parser.add_argument("--execution-tokens", type=int, default=40)
+    parser.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sequences", type=int, default=64, help="decoded at once (vLLM's max_num_seqs)")
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object on the last line")
@@ -186,7 +204,7 @@ def main() -> int:
         model=asked.model,
         prompts="short",
         sampling=SamplingConfig(
-            plans=asked.plans, executions=asked.executions, temperature=0.8, top_p=1.0,
+            plans=asked.plans, executions=asked.executions, temperature=0.8, top_p=asked.top_p,
             plan_tokens=asked.plan_tokens, execution_tokens=asked.execution_tokens,
         ),
         engine=EngineConfig(max_model_len=768, max_num_seqs=asked.sequences, kv_cache_gb=2, enforce_eager=True),
@@ -202,6 +220,7 @@ def main() -> int:
     for phase, name in (("plans", "ratio_plans"), ("executions", "ratio_executions"), ("both", "ratio")):
         ours, raw = figures["tokens_per_s"][phase], figures["tokens_per_s_raw"][phase]
         print(f"{phase:10} ours {ours:8,.0f} tok/s · raw {raw:8,.0f} tok/s · ratio {figures[name]:.3f}")
+    print(f"one stream over two phases: {figures['stream_gain']:.3f}")
     print(f"served from the prefix cache: ours {figures['cached_share']} · raw {figures['cached_share_raw']}")
     if asked.json:
         print(json.dumps(figures))

@@ -9,7 +9,7 @@ first, is decided by `forced_chain` and `position_bias`, which need no engine an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Annotated, NamedTuple
 
@@ -79,6 +79,26 @@ def judge_inputs(style: Style, pairs: Iterable[Pair], orders: Iterable[Order] = 
             )
 
 
+def request(item: ExecutionInput, *, n: int, max_tokens: int, sampling: Sampling) -> Request:
+    """What an engine is asked for an input."""
+    prompt = item.prompt
+    return Request(item.key, prompt.messages, prompt.prefill, n, max_tokens, prompt.stop, sampling, True, prompt.ends)
+
+
+def read(style: Style, item: ExecutionInput, completions: Sequence[Completion]) -> list[Chain]:
+    """The chains in an answer."""
+    chains = []
+    for sample, completion in enumerate(completions):
+        text = item.prompt.prefill + completion.text
+        if item.by_judge:
+            parts = style.read_chain(text, completion.finish_reason)
+        else:
+            assert isinstance(style, EvalPlannerStyle), "only its seed is asked with the execution prompt"
+            parts = style.read_execution(item.prompt.prefill, completion)
+        chains.append(make_chain(parts, pair=item.pair, order=item.order, plan=item.plan, sample=sample, completion=completion))
+    return chains
+
+
 def execute(
     engine: Engine, style: Style, inputs: Iterable[ExecutionInput], *, n: int, max_tokens: int, sampling: Sampling
 ) -> Iterator[tuple[str, list[Chain]]]:
@@ -88,21 +108,10 @@ def execute(
     def requests() -> Iterator[Request]:
         for item in inputs:
             held[item.key] = item
-            prompt = item.prompt
-            yield Request(item.key, prompt.messages, prompt.prefill, n, max_tokens, prompt.stop, sampling, True, prompt.ends)
+            yield request(item, n=n, max_tokens=max_tokens, sampling=sampling)
 
     for key, completions in engine.sample(requests()):
-        item = held.pop(key)
-        chains = []
-        for sample, completion in enumerate(completions):
-            text = item.prompt.prefill + completion.text
-            if item.by_judge:
-                parts = style.read_chain(text, completion.finish_reason)
-            else:
-                assert isinstance(style, EvalPlannerStyle), "only its seed is asked with the execution prompt"
-                parts = style.read_execution(item.prompt.prefill, completion)
-            chains.append(make_chain(parts, pair=item.pair, order=item.order, plan=item.plan, sample=sample, completion=completion))
-        yield key, chains
+        yield key, read(style, held.pop(key), completions)
 
 
 def unwritten(inputs: Iterable[ExecutionInput], n: int) -> Iterator[tuple[str, list[Chain]]]:

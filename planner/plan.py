@@ -7,11 +7,11 @@ order, and remember which.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from planner.engines.base import Engine, Request, Sampling
-from planner.records import ORDERS, Order, Pair, Plan, digest
+from planner.records import ORDERS, Completion, Order, Pair, Plan, digest
 from planner.styles.base import Prompt
 from planner.styles.evalplanner import EvalPlannerStyle
 
@@ -46,30 +46,36 @@ def judge_inputs(style: EvalPlannerStyle, pairs: Iterable[Pair], n: tuple[int, i
                 yield PlanInput(digest(pair.id, order), prompt, pair.instruction_id, pair.id, order, draws)
 
 
+def request(item: PlanInput, *, max_tokens: int, sampling: Sampling) -> Request:
+    """What an engine is asked for an input."""
+    return Request(item.key, item.prompt.messages, item.prompt.prefill, item.n, max_tokens, item.prompt.stop, sampling)
+
+
+def read(style: EvalPlannerStyle, item: PlanInput, completions: Sequence[Completion]) -> list[Plan]:
+    """The plans in an answer. A cut-off plan has `text = None`."""
+    return [
+        Plan(
+            instruction_id=item.instruction_id,
+            pair_id=item.pair_id,
+            order=item.order,
+            sample=sample,
+            completion=completion,
+            text=style.read_plan(item.prompt.prefill, completion),
+        )
+        for sample, completion in enumerate(completions)
+    ]
+
+
 def write_plans(
     engine: Engine, style: EvalPlannerStyle, inputs: Iterable[PlanInput], *, max_tokens: int, sampling: Sampling
 ) -> Iterator[tuple[str, list[Plan]]]:
-    """Draw each input's plans; yields (input key, plans) as they finish. A cut-off plan has `text = None`."""
+    """Draw each input's plans; yields (input key, plans) as they finish."""
     held: dict[str, PlanInput] = {}
 
     def requests() -> Iterator[Request]:
         for item in inputs:
             held[item.key] = item
-            yield Request(item.key, item.prompt.messages, item.prompt.prefill, item.n, max_tokens, item.prompt.stop, sampling)
+            yield request(item, max_tokens=max_tokens, sampling=sampling)
 
     for key, completions in engine.sample(requests()):
-        item = held.pop(key)
-        yield (
-            key,
-            [
-                Plan(
-                    instruction_id=item.instruction_id,
-                    pair_id=item.pair_id,
-                    order=item.order,
-                    sample=sample,
-                    completion=completion,
-                    text=style.read_plan(item.prompt.prefill, completion),
-                )
-                for sample, completion in enumerate(completions)
-            ],
-        )
+        yield key, read(style, held.pop(key), completions)

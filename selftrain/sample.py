@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from planner import execute, plan
-from planner.engines.base import Engine, Sampling
+from planner.engines.base import Engine, Request, Sampling
 from planner.execute import ExecutionInput, ForcedVerdict
 from planner.models import resolve_model
 from planner.progress import progress_bar
-from planner.records import ORDERS, Chain, LabeledPair, Order, Pair, Plan, digest
+from planner.records import ORDERS, Chain, Completion, LabeledPair, Order, Pair, Plan, digest
 from planner.store import Shard, Shards, read_jsonl
 from selftrain.config import Config, EngineConfig
+from selftrain.stream import Stream
 
 Item = TypeVar("Item")
 AnyInput = TypeVar("AnyInput", plan.PlanInput, ExecutionInput)
@@ -78,9 +79,12 @@ class Sampler:
         self._pairs, self._rank, self._size = pairs, rank, size
 
     def run(self, engine: Engine) -> None:
-        if self.style.plans:
-            self._plans(engine)
-        self._executions(engine)
+        if self._streams:
+            self._streamed(engine)
+        else:
+            if self.style.plans:
+                self._plans(engine)
+            self._executions(engine)
         if self.draw.force_verdict:
             self._forced(engine)
 
@@ -88,39 +92,94 @@ class Sampler:
         return owned(self._pairs, self._rank, self._size)
 
     def plan_inputs(self) -> Iterator[plan.PlanInput]:
+        return self._plan_inputs(self.owned())
+
+    def plan_inputs_of(self, pair: Pair) -> Iterator[plan.PlanInput]:
+        return self._plan_inputs([pair])
+
+    def _plan_inputs(self, pairs: Iterable[Pair]) -> Iterator[plan.PlanInput]:
         n = self.draw.plans
         if self.first:
-            return plan.instruction_inputs(self.style, self.owned(), n)
+            return plan.instruction_inputs(self.style, pairs, n)
         # Executed in the one order they saw, each order needs its own n; executed in both, half are written in each.
         each = ((n + 1) // 2, n // 2) if self.draw.reuse_plans else (n, n)
-        return plan.judge_inputs(self.style, self.owned(), each)
+        return plan.judge_inputs(self.style, pairs, each)
 
     def execution_inputs(self, pairs: Iterable[Pair], plans: Shards[Plan]) -> Iterator[ExecutionInput]:
         """Every execution prompt of these pairs: pair by pair, order by order, plan by plan, so that prefixes are shared."""
-        make = execute.execution_inputs if self.first else execute.continuation_inputs
         for pair in pairs:
             for order in ORDERS:
-                yield from make(self.style, pair, order, self._plans_of(pair, order, plans))
+                yield from self.executions_of(pair, order, [one for key in self.plan_keys(pair, order) for one in plans.get(key)])
 
-    def _plans_of(self, pair: Pair, order: Order, plans: Shards[Plan]) -> list[Plan | None]:
-        """The plans to execute on a pair in an order; [None] where the judge does not plan."""
+    def executions_of(self, pair: Pair, order: Order, plans: Iterable[Plan]) -> Iterator[ExecutionInput]:
+        """The execution prompts of a pair in an order; the one without a plan where the judge does not plan."""
+        make = execute.execution_inputs if self.first else execute.continuation_inputs
+        return make(self.style, pair, order, [one for one in plans if one.text is not None] if self.style.plans else [None])
+
+    def plan_keys(self, pair: Pair, order: Order) -> list[str]:
+        """Keys of the plan inputs whose plans are executed on a pair in an order."""
         if not self.style.plans:
-            return [None]
+            return []
         if self.first:
-            keys = [pair.instruction_id]
-        else:
-            keys = [digest(pair.id, seen) for seen in (ORDERS if self.draw.reuse_plans else (order,))]
-        return [one for key in keys for one in plans.get(key) if one.text is not None]
+            return [pair.instruction_id]
+        return [digest(pair.id, seen) for seen in (ORDERS if self.draw.reuse_plans else (order,))]
+
+    @property
+    def _limits(self) -> tuple[int, int]:
+        """Most tokens of a plan and of an execution. Under the judge prompt the judge writes the tags itself."""
+        tags = 0 if self.first else TAG_TOKENS
+        return self.draw.plan_tokens + tags, self.draw.execution_tokens + tags
+
+    @property
+    def _draws(self) -> int:
+        """Executions of a plan in one order; without plans, as many as all of them would get."""
+        each_order = self.draw.executions // 2
+        return each_order if self.style.plans else each_order * self.draw.plans
+
+    @property
+    def _silent(self) -> bool:
+        """The seed writes no executions: only verdicts are drawn of it."""
+        return self.first and self.style.execution_form == "findings"
+
+    @property
+    def _streams(self) -> bool:
+        return self.style.plans and not self._silent
+
+    def plan_request(self, item: plan.PlanInput) -> Request:
+        return plan.request(item, max_tokens=self._limits[0], sampling=self.sampling)
+
+    def execution_request(self, item: ExecutionInput) -> Request:
+        return execute.request(item, n=self._draws, max_tokens=self._limits[1], sampling=self.sampling)
+
+    def read_plans(self, item: plan.PlanInput, completions: tuple[Completion, ...]) -> list[Plan]:
+        return plan.read(self.style, item, completions)
+
+    def read_chains(self, item: ExecutionInput, completions: tuple[Completion, ...]) -> list[Chain]:
+        return execute.read(self.style, item, completions)
+
+    def _streamed(self, engine: Engine) -> None:
+        """Plans and executions at once, each plan's as soon as it is written."""
+        folders = self.folder / "plans", self.folder / "chains"
+        old_plans, old_chains = Shards(folders[0], Plan), Shards(folders[1], Chain)
+        # As if no plan were cut off, and nothing done yet: the bar may end early, never late.
+        total = sum(1 for _ in self.plan_inputs()) + 2 * self.draw.plans * sum(1 for _ in self.owned())
+        with Shard[Plan](folders[0], self._rank) as plans, Shard[Chain](folders[1], self._rank) as chains:
+            stream = Stream(self, engine, self.owned(), (old_plans, plans), (old_chains, chains))
+
+            def answers() -> Iterator[tuple[str, tuple[Completion, ...]]]:
+                while not stream.over:  # an engine that asks no stream twice is asked again itself
+                    yield from engine.sample(stream)
+
+            for key, completions in progress(answers(), engine, "plans and executions", total):
+                stream.finish(key, completions)
 
     def _plans(self, engine: Engine) -> None:
         folder = self.folder / "plans"
         done = Shards(folder, Plan)
-        # Under the judge prompt the judge writes the tags itself; a plan prompt of a one-line set has them prefilled.
-        limit = self.draw.plan_tokens + (0 if self.first else TAG_TOKENS)
         with Shard[Plan](folder, self._rank) as shard:
             owed = [one.key for one in self.plan_inputs() if one.key not in done]
-            fitting = self._fitting(engine, (one for one in self.plan_inputs() if one.key not in done), limit, shard)
-            made = plan.write_plans(engine, self.style, fitting, max_tokens=limit, sampling=self.sampling)
+            fitting = self._fitting(engine, (one for one in self.plan_inputs() if one.key not in done), self._limits[0], shard)
+            made = plan.write_plans(engine, self.style, fitting, max_tokens=self._limits[0], sampling=self.sampling)
             for key, plans in progress(made, engine, "plans", len(owed)):
                 shard.append(key, plans)
 
@@ -128,20 +187,19 @@ class Sampler:
         plans = Shards(self.folder / "plans", Plan)
         folder = self.folder / "chains"
         done = Shards(folder, Chain)
-        limit = self.draw.execution_tokens + (0 if self.first else TAG_TOKENS)
-        each_order = self.draw.executions // 2
-        n = each_order if self.style.plans else each_order * self.draw.plans
 
         def owed() -> Iterator[ExecutionInput]:
             return (one for one in self.execution_inputs(self.owned(), plans) if one.key not in done)
 
         with Shard[Chain](folder, self._rank) as shard:
             total = sum(1 for _ in owed())
-            fitting = self._fitting(engine, owed(), limit, shard)
-            if self.first and self.style.execution_form == "findings":
-                made = execute.unwritten(fitting, n)
+            fitting = self._fitting(engine, owed(), self._limits[1], shard)
+            if self._silent:
+                made = execute.unwritten(fitting, self._draws)
             else:
-                made = execute.execute(engine, self.style, fitting, n=n, max_tokens=limit, sampling=self.sampling)
+                made = execute.execute(
+                    engine, self.style, fitting, n=self._draws, max_tokens=self._limits[1], sampling=self.sampling
+                )
             for key, chains in progress(made, engine, "executions", total):
                 shard.append(key, chains)
 

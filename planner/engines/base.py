@@ -81,7 +81,10 @@ class Engine(Protocol):
         ...
 
     def sample(self, requests: Iterable[Request]) -> Iterator[tuple[str, tuple[Completion, ...]]]:
-        """Yield (key, n completions) as each request finishes. Pulls from `requests` only as room comes free."""
+        """Yield (key, n completions) as each request finishes. Pulls from `requests` only as room comes free.
+
+        While requests are running, a stream that has ended is asked again: answers may have made new ones.
+        """
         ...
 
     def choose(self, requests: Iterable[Choice]) -> Iterator[tuple[str, float, float]]:

@@ -92,7 +92,8 @@ class VllmEngine:
         self._counters = Counters()
 
     def sample(self, requests: Iterable[Request]) -> Iterator[tuple[str, tuple[Completion, ...]]]:
-        for key, output in self._run((r.key, self._ids(r.messages, r.prefill), self._params(r)) for r in requests):
+        # `map`, not a generator: a stream that has ended may go on when an answer makes a new request.
+        for key, output in self._run(map(self._asked, requests)):
             yield key, tuple(self._completion(choice) for choice in output.outputs)
 
     def choose(self, requests: Iterable[Choice]) -> Iterator[tuple[str, float, float]]:
@@ -151,6 +152,9 @@ class VllmEngine:
         if whole[: len(start)] != start or len(whole) == len(start):
             raise EngineError(f"this tokenizer joins {text!r} with what stands before it, so its likelihood cannot be read")
         return tuple(whole[len(start) :])
+
+    def _asked(self, request: Request) -> tuple[str, list[int], Any]:
+        return request.key, self._ids(request.messages, request.prefill), self._params(request)
 
     def _params(self, request: Request) -> Any:
         from vllm import SamplingParams
