@@ -1,0 +1,172 @@
+"""What each choice of the recipe is worth: one run a cell, each differing from the base in that choice alone, and one table.
+
+    python bench/ablate.py configs/cpu.toml [--only pairing,nll] [--minutes 20] [key=value …]
+
+Cells run one after the other, unattended; the same command goes on where it stopped, within a cell too, because a cell is a run of its own in
+`runs/<name>-ablate-<cell>`. One that takes longer than `--minutes` in an attempt is stopped, told of, and gone on with next time. Overrides
+hold for every cell. The table has accuracy and position-consistent accuracy of each cell's last checkpoint on `known` pairs, with 95 %
+intervals, and says *higher* or *lower* than the base only where the intervals do not overlap; else it says *can't tell*. One seed says
+nothing about another: add `seed=3` and `name=…` for a second opinion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from planner.errors import UserError  # noqa: E402
+from planner.store import write_text  # noqa: E402
+from selftrain.config import Config, load_config  # noqa: E402
+
+
+class Cell(NamedTuple):
+    """One run: the question it answers, its answer, and the overrides that make it."""
+
+    question: str
+    answer: str
+    overrides: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.question}-{self.answer}".replace("_", "-")
+
+
+BASE = Cell("base", "as-configured", ())
+
+
+class Result(NamedTuple):
+    """Of a finished cell: its last checkpoint on `known`."""
+
+    n: int
+    accuracy: float
+    consistent: float
+    ci95: dict[str, tuple[float, float]]
+
+
+def cells(config: Config) -> list[Cell]:
+    """The base and every cell that differs from it."""
+    choices: dict[str, dict[str, tuple[str, ...]]] = {
+        "pairing": {kind: (f"rows.pairing={kind}",) for kind in ("same_plan", "cross_plan", "mixed")},
+        "nll": {f"{weight:g}": (f"dpo.sft_weight={weight:g}",) for weight in (0.0, 1.0)},
+        "plan_kind": {kind: (f"plan_kind={kind}",) for kind in ("unconstrained", "criteria", "questions", "none")},
+        "dpo_iterations": {"1": (f"iterations=[{_inline(config.iterations[0].model_dump(mode='json'))}]",)},
+        "train_forced": {"no": ("rows.train_forced=false",)} if config.rows.train_forced else {"yes": ("rows.train_forced=true",)},
+        "plans": {"shared": ("sampling.reuse_plans=true",), "own": ("sampling.reuse_plans=false",)},
+    }
+    return [BASE] + [Cell(question, answer, overrides) for question, of in choices.items() for answer, overrides in of.items()]
+
+
+def _inline(iteration: dict[str, Any]) -> str:
+    """A TOML inline table; for booleans, numbers, strings and lists of them TOML writes what JSON writes."""
+    return "{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in iteration.items() if value is not None) + "}"
+
+
+def plan(path: str, overrides: list[str], only: set[str]) -> list[tuple[Cell, Config | str]]:
+    """Each wanted cell with its config, or with why it cannot be; what equals the base is left out.
+
+    Raises:
+        UserError: the base itself is refused, or `only` names no question.
+    """
+    base = load_config(path, overrides)
+    if unknown := only - {cell.question for cell in cells(base)}:
+        raise UserError(
+            f"--only {', '.join(sorted(unknown))}: there is {', '.join(dict.fromkeys(c.question for c in cells(base)))}"
+        )
+    planned: list[tuple[Cell, Config | str]] = []
+    for cell in cells(base):
+        if only and cell.question not in only and cell is not BASE:
+            continue
+        try:
+            config = load_config(path, [*overrides, *cell.overrides, f"name={base.name}-ablate-{cell.name}"])
+        except UserError as error:
+            planned.append((cell, str(error)))
+            continue
+        if cell is BASE or config.recipe() | {"name": ""} != base.recipe() | {"name": ""}:
+            planned.append((cell, config))
+    return planned
+
+
+def run(path: str, overrides: list[str], cell: Cell, config: Config, minutes: float) -> Result | str:
+    """Run a cell to its end, or as far as it comes; a finished one is only read."""
+    summary = config.run_folder / "summary.json"
+    if not summary.exists():
+        print(f"== {cell.name}", flush=True)
+        command = [sys.executable, str(ROOT / "selftrain" / "run.py"), path, *overrides, *cell.overrides, f"name={config.name}"]
+        try:
+            code = subprocess.run(command, timeout=minutes * 60, check=False).returncode
+        except subprocess.TimeoutExpired:
+            return f"not finished in {minutes:g} minutes; run the same command again"
+        if code:
+            return f"failed with exit status {code}; its own line is above"
+    return read_result(summary)
+
+
+def read_result(summary: Path) -> Result:
+    found = json.loads(summary.read_text())["checkpoints"]
+    last = [one for one in found if one["split"] == "known"][-1]
+    return Result(last["n"], last["accuracy"], last["position_consistent"], last["ci95"])
+
+
+def verdict(base: Result, other: Result) -> str:
+    """Against the base, by position-consistent accuracy: higher, lower, or can't tell where the intervals overlap."""
+    (low, high), (base_low, base_high) = other.ci95["position_consistent"], base.ci95["position_consistent"]
+    return "higher" if low > base_high else "lower" if high < base_low else "can't tell"
+
+
+def table(results: list[tuple[Cell, Result | str]]) -> str:
+    """Markdown."""
+    base = next((found for cell, found in results if cell is BASE and isinstance(found, Result)), None)
+    lines = ["| choice | | n | accuracy | position-consistent | against the base |", "| --- | --- | --- | --- | --- | --- |"]
+    for cell, found in results:
+        if isinstance(found, str):
+            lines.append(f"| {cell.question} | {cell.answer} | | | | {found} |")
+            continue
+        rates = " | ".join(
+            f"{value:.1%} [{found.ci95[name][0]:.1%}, {found.ci95[name][1]:.1%}]"
+            for name, value in (("accuracy", found.accuracy), ("position_consistent", found.consistent))
+        )
+        against = "" if cell is BASE or base is None else verdict(base, found)
+        lines.append(f"| {cell.question} | {cell.answer} | {found.n} | {rates} | {against} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config")
+    parser.add_argument("overrides", nargs="*", help="key=value, for every cell")
+    parser.add_argument("--only", default="", help="questions, joined by commas; the base runs anyway")
+    parser.add_argument("--minutes", type=float, default=20.0, help="a cell may take in one attempt")
+    asked = parser.parse_args()
+    try:
+        planned = plan(asked.config, asked.overrides, set(filter(None, asked.only.split(","))))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    results: list[tuple[Cell, Result | str]] = []
+    out = Path(planned[0][1].run_folder) / "ablations.md" if isinstance(planned[0][1], Config) else None
+    for cell, config in planned:
+        results.append(
+            (cell, run(asked.config, asked.overrides, cell, config, asked.minutes) if isinstance(config, Config) else config)
+        )
+        if out is not None:
+            write_text(out, table(results))
+    print(table(results))
+    return (
+        0
+        if all(
+            isinstance(found, Result) or isinstance(config, str) for (_, found), (_, config) in zip(results, planned, strict=True)
+        )
+        else 1
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

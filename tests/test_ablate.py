@@ -1,0 +1,82 @@
+"""bench/ablate.py: which cells there are, that each differs in one choice, that it goes on where it stopped, and what it claims."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import ablate
+from planner.errors import UserError
+from selftrain.config import Config
+from tests.conftest import ROOT, tiny_config
+from tests.test_loop import write_config
+
+CPU = str(ROOT / "configs/cpu.toml")
+
+
+def result(low: float, high: float) -> ablate.Result:
+    middle = (low + high) / 2
+    return ablate.Result(100, middle, middle, {"accuracy": (low, high), "position_consistent": (low, high)})
+
+
+def test_every_cell_differs_from_the_base_in_its_choice_alone() -> None:
+    planned = ablate.plan(CPU, [], set())
+    assert planned[0][0] is ablate.BASE
+    base = planned[0][1]
+    assert isinstance(base, Config)
+    questions = {cell.question for cell, _ in planned}
+    assert questions == {"base", "pairing", "nll", "plan_kind", "dpo_iterations", "train_forced", "plans"}
+    names = {config.name for _, config in planned if isinstance(config, Config)}
+    assert len(names) == len([1 for _, config in planned if isinstance(config, Config)])
+    for cell, config in planned[1:]:
+        if isinstance(config, str):
+            assert cell.question == "train_forced", "only this one contradicts that recipe"
+            continue
+        before, after = base.recipe(), config.recipe()
+        changed = {key for key in before if before[key] != after[key]} - {"name"}
+        assert len(changed) == 1, (cell, changed)
+
+
+def test_one_iteration_is_the_first() -> None:
+    ((_, _), (_, one)) = ablate.plan(CPU, [], {"dpo_iterations"})
+    assert isinstance(one, Config)
+    assert one.iterations == ablate.load_config(CPU).iterations[:1]
+
+
+def test_a_misspelt_question_is_refused() -> None:
+    with pytest.raises(UserError, match="--only paring: there is base, pairing, nll"):
+        ablate.plan(CPU, [], {"paring"})
+
+
+def test_what_overlaps_is_not_told_apart() -> None:
+    base = result(0.4, 0.5)
+    assert ablate.verdict(base, result(0.49, 0.6)) == "can't tell"
+    assert ablate.verdict(base, result(0.51, 0.6)) == "higher"
+    assert ablate.verdict(base, result(0.1, 0.39)) == "lower"
+    printed = ablate.table(
+        [(ablate.BASE, base), (ablate.Cell("nll", "0", ()), result(0.51, 0.6)), (ablate.Cell("nll", "1", ()), "too slow")]
+    )
+    assert "| nll | 0 | 100 | 55.5% [51.0%, 60.0%] | 55.5% [51.0%, 60.0%] | higher |" in printed
+    assert "| nll | 1 | | | | too slow |" in printed
+
+
+@pytest.mark.slow
+def test_a_cell_out_of_time_is_gone_on_with(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    config = tiny_config(tmp_path, tiny_model, iterations=[{"pairs": 8, "train": ["sft"]}])
+    path = write_config(tmp_path, config)
+    arguments = ["ablate.py", str(path), "--only", "train_forced"]
+    monkeypatch.setattr("sys.argv", [*arguments, "--minutes", "0.02"])
+    assert ablate.main() == 1
+    assert "not finished in 0.02 minutes" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", arguments)
+    assert ablate.main() == 0
+    printed = capsys.readouterr().out
+    assert printed.count("| train_forced | no | 6 |") == 1
+    summary = tmp_path / "runs/tiny-ablate-base-as-configured/summary.json"
+    before = summary.stat().st_mtime_ns
+    assert ablate.main() == 0
+    assert summary.stat().st_mtime_ns == before
+    assert json.loads(summary.read_text())["name"] == "tiny-ablate-base-as-configured"
