@@ -8,6 +8,7 @@ not here. Where the run has finished a stage, what it took stands beside the for
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,10 @@ def read_launch(path: str, config: Config) -> Launch:
 
 
 def _print(config: Config, launch: Launch, stages: list[Stage], *, known: bool) -> None:
-    console = Console(width=None if Console().is_terminal else 150)
+    console = Console(width=None if Console().is_terminal else 170)
     took = {one["stage"]: one["seconds"] for one in read_log(config.run_folder / "metrics.jsonl") if one.get("seconds")}
-    table = Table(title=f"{config.name}: forecast for {launch.processes} × {config.hardware} on {launch.machines} machine(s)")
+    machine = f"{len(os.sched_getaffinity(0))} CPU core(s)" if config.hardware == "cpu" else config.hardware
+    table = Table(title=f"{config.name}: forecast for {launch.processes} × {machine} on {launch.machines} machine(s)")
     for column in (
         "stage",
         "prompts or rows",
@@ -92,7 +94,7 @@ def _print(config: Config, launch: Launch, stages: list[Stage], *, known: bool) 
     measured = HARDWARE[config.hardware].measured
     console.print(
         f"Speeds of {config.hardware}: {'measured' if measured else 'ASSUMED'} (selftrain/hardware.py). Plans of {TYPICAL_PLAN} and "
-        f"executions of {TYPICAL_EXECUTION} tokens, or as many as the limits allow; half of all chains right"
+        f"executions of {TYPICAL_EXECUTION} tokens, or three quarters of tighter limits; half of all chains right"
         + ("." if known else f"; {config.pairs.path} is not here, so instructions of 150 and responses of 300 words.")
     )
 

@@ -1,12 +1,14 @@
 """What a model costs on a machine, by arithmetic: parameters, bytes on a device, seconds for so many tokens.
 
-Speeds of the CPU were measured on two cores of an AMD EPYC with AVX-512 bfloat16 (docs/scale.md has the commands). Those of the GPUs are
-assumptions, of the size that vLLM and well-tuned training reach in public reports, and every forecast says so.
+Speeds of the CPU are those of one core of an AMD EPYC with AVX-512 bfloat16, fitted to the stages of one long run (docs/scale.md); further
+cores count less, which is assumed. Speeds of the GPUs are assumptions, of the size that vLLM and well-tuned training reach in public
+reports, and every forecast says so.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,10 +37,18 @@ class Hardware(NamedTuple):
 
 
 HARDWARE: dict[HardwareName, Hardware] = {
-    "cpu": Hardware(24, 76e9, 0.35e12, 0.36e12, 25, 15, 1.0, True),
+    "cpu": Hardware(24, 90e9, 0.36e12, 0.195e12, 25, 20, 1.0, True),  # of one core
     "a100": Hardware(80, 45e12, 150e12, 130e12, 90, 60, 2.0, False),
     "h100": Hardware(80, 90e12, 400e12, 380e12, 90, 60, 2.0, False),
 }
+
+
+def hardware_of(name: HardwareName) -> Hardware:
+    """What a process has: a GPU, or the cores that this process may use."""
+    found = HARDWARE[name]
+    cores = len(os.sched_getaffinity(0)) if name == "cpu" else 1
+    power = 1 + 0.8 * (cores - 1)
+    return found._replace(decode=found.decode * power, prefill=found.prefill * power, train=found.train * power)
 
 
 class Shape(NamedTuple):
