@@ -60,6 +60,22 @@ def data_folder() -> Path:
     return Path(folder)
 
 
+def weaken_the_seed(folder: Path) -> None:
+    """Write the embedded model with half of its layers' work undone: the same architecture, saying other things."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from planner.models import resolve_model
+
+    seed = resolve_model("embedded")
+    model = AutoModelForCausalLM.from_pretrained(seed, dtype=torch.float32)
+    with torch.no_grad():
+        for layer in model.model.layers[15:]:
+            layer.mlp.down_proj.weight.zero_()
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(seed).save_pretrained(folder)
+
+
 def tiny_config(tmp_path: Path, model: Path, **changes: Any) -> dict[str, Any]:
     """A whole run that takes seconds: scripted engine, two-layer model."""
     config: dict[str, Any] = {

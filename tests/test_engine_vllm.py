@@ -18,6 +18,7 @@ from planner.records import Message, Pair
 from planner.styles import STYLES
 from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.pairs.builtin import generate
+from tests.conftest import weaken_the_seed
 
 pytestmark = pytest.mark.slow
 STYLE = EvalPlannerStyle(prompt_set="short")
@@ -191,20 +192,9 @@ def test_the_prefix_cache_serves_shared_prompts(embedded_engine: Any) -> None:
 
 def test_weights_are_switched_in_place(embedded_engine: Any, tiny_model: Path, tmp_path: Path) -> None:
     """After `load` the engine speaks with the other weights, and back again."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from planner.models import resolve_model
-
-    seed = resolve_model("embedded")
     asked = [request("a", max_tokens=12)]
     ((_, (before,)),) = embedded_engine.sample(asked)
-    model = AutoModelForCausalLM.from_pretrained(seed, dtype=torch.float32)
-    with torch.no_grad():
-        for layer in model.model.layers[15:]:
-            layer.mlp.down_proj.weight.zero_()
-    model.save_pretrained(tmp_path / "other")
-    AutoTokenizer.from_pretrained(seed).save_pretrained(tmp_path / "other")
+    weaken_the_seed(tmp_path / "other")
     embedded_engine.load(str(tmp_path / "other"))
     ((_, (other,)),) = embedded_engine.sample(asked)
     embedded_engine.load("embedded")

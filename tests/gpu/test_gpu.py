@@ -22,7 +22,7 @@ from planner.store import write_jsonl
 from selftrain.checkpoints import candidates
 from selftrain.config import Config
 from selftrain.rows import DpoRow, SftRow
-from tests.conftest import ROOT, tiny_config
+from tests.conftest import ROOT, tiny_config, weaken_the_seed
 
 
 def _no_gpu() -> str | None:
@@ -65,20 +65,9 @@ def test_the_engine_samples_reads_letters_and_shares_prefixes(engine: Any) -> No
 
 
 def test_weights_are_switched_in_place(engine: Any, tmp_path: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from planner.models import resolve_model
-
-    seed = resolve_model("embedded")
     asked = [Request("a", ASK, "", 1, 12, (), GREEDY)]
     ((_, (before,)),) = engine.sample(asked)
-    model = AutoModelForCausalLM.from_pretrained(seed, dtype=torch.float32)
-    with torch.no_grad():
-        for layer in model.model.layers[15:]:
-            layer.mlp.down_proj.weight.zero_()
-    model.save_pretrained(tmp_path / "other")
-    AutoTokenizer.from_pretrained(seed).save_pretrained(tmp_path / "other")
+    weaken_the_seed(tmp_path / "other")
     engine.load(str(tmp_path / "other"))
     ((_, (other,)),) = engine.sample(asked)
     engine.load("embedded")
