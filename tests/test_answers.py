@@ -99,12 +99,11 @@ def test_what_takes_too_long_is_said_to_have() -> None:
     assert decide("x" * (MAX_CHARACTERS + 1), "1") == (None, "too_long")
 
 
-def test_a_worker_that_dies_leaves_the_comparison_open_and_is_replaced() -> None:
+def test_a_worker_that_others_kill_is_replaced_and_decides_all_the_same() -> None:
     assert equivalent(r"\sqrt{12}", r"2\sqrt{3}") is True
     first = worker_pid()
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    assert decide(r"\sqrt{12}", r"2\sqrt{3}") == (None, "died")
     assert equivalent(r"\sqrt{12}", r"2\sqrt{3}") is True
     assert worker_pid() not in (None, first)
 

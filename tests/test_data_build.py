@@ -256,10 +256,8 @@ def ifeval(path: Path, count: int) -> str:
     return str(path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("source", ["math", "noisy", "constraints", "self_taught", "preference"])
-def test_the_whole_loop_runs_on_every_source(source: str, tiny_model: Path, tmp_path: Path) -> None:
-    """From prompts to a summary, the responses written by the run's own (scripted) seed in a child process."""
+def source_config(source: str, tmp_path: Path, model: Path) -> dict[str, Any]:
+    """A tiny run on 40 rows of any source."""
     judged = {
         "src": "[User Question]\nTell of {i}.\n\n[The Start of Assistant A's Answer]\ngood {i}\n[The End of Assistant A's Answer]\n\n"
         "[The Start of Assistant B's Answer]\nbad {i}\n[The End of Assistant B's Answer]",
@@ -273,21 +271,36 @@ def test_the_whole_loop_runs_on_every_source(source: str, tiny_model: Path, tmp_
         "math": sums(tmp_path / "sums.jsonl", 40), "noisy": preferences(tmp_path / "prompts.jsonl", 40), "constraints": ifeval(tmp_path / "if.jsonl", 40),
         "self_taught": str(taught), "preference": preferences(tmp_path / "prefs.jsonl", 40),
     }[source]  # fmt: skip
-    run = tiny_config(
-        tmp_path, tiny_model, iterations=[{"pairs": 8, "train": ["sft"]}],
+    return tiny_config(
+        tmp_path, model, iterations=[{"pairs": 8, "train": ["sft"]}],
         pairs={"source": source, "path": path, "candidates": 4, "validation": 4, "held_out": {"known": 4}, "hygiene": {"near_duplicates": 0}},
     )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["math", "noisy", "constraints", "self_taught", "preference"])
+def test_a_run_makes_its_pairs_of_every_source(source: str, tiny_model: Path, tmp_path: Path) -> None:
+    """The responses are written by the run's own (scripted) seed in a child process."""
+    from selftrain.launch import World
+    from selftrain.steps import Run
+
+    found = Config.model_validate(source_config(source, tmp_path, tiny_model))
+    run = Run(found, World(found))
+    run.make_pairs()
+    assert Counter(one.source for one in pairs(run.folder / "pairs", "train-1")) == {source: 8}
+    card = json.loads((run.folder / "pairs" / "source.json").read_text())
+    assert card["blind"]["n"] == card["hygiene"]["counts"]["kept"] >= 16
+
+
+@pytest.mark.slow
+def test_the_whole_loop_runs_on_problems(tiny_model: Path, tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
-    file.write_text(tomli_w.dumps(run))
+    file.write_text(tomli_w.dumps(source_config("math", tmp_path, tiny_model)))
     done = subprocess.run(
         [sys.executable, str(ROOT / "selftrain" / "run.py"), str(file)], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = tmp_path / "runs" / "tiny"
-    assert (folder / "summary.json").is_file()
-    assert {one.source for one in pairs(folder / "pairs", "train-1")} == {source}
-    card = json.loads((folder / "pairs" / "source.json").read_text())
-    assert card["blind"]["n"] == card["hygiene"]["counts"]["kept"]
+    assert (tmp_path / "runs" / "tiny" / "summary.json").is_file()
 
 
 @pytest.mark.slow

@@ -45,23 +45,28 @@ class Worker:
 
     def compare(self, a: str, b: str, limit_s: float) -> Decision:
         with self._lock:
-            process = self._ready()
-            assert process.stdin is not None
-            line: bytes | None
-            try:
-                process.stdin.write(json.dumps([a, b, limit_s]).encode() + b"\n")
-                process.stdin.flush()
-                # The child stops itself at the limit; a C function that cannot be interrupted is killed from here. Both limits
-                # are processor time, so that a busy machine decides nothing; the clock has the last word.
-                line = _answer(process, limit_s)
-            except BrokenPipeError:
-                line = b""
-            self._done += 1
-            if line:
-                equal, why = json.loads(line)
-                return Decision(equal, why)
-            self.close()
-            return Decision(None, "time" if line is None else "died")
+            # A worker may be killed by others, such as a system short of memory: that is no finding about an answer, so once more.
+            return self._compare(a, b, limit_s) or self._compare(a, b, limit_s) or Decision(None, "died")
+
+    def _compare(self, a: str, b: str, limit_s: float) -> Decision | None:
+        """None: the worker died."""
+        process = self._ready()
+        assert process.stdin is not None
+        line: bytes | None
+        try:
+            process.stdin.write(json.dumps([a, b, limit_s]).encode() + b"\n")
+            process.stdin.flush()
+            # The child stops itself at the limit; a C function that cannot be interrupted is killed from here. Both limits are
+            # processor time, so that a busy machine decides nothing; the clock has the last word.
+            line = _answer(process, limit_s)
+        except BrokenPipeError:
+            line = b""
+        self._done += 1
+        if line:
+            equal, why = json.loads(line)
+            return Decision(equal, why)
+        self.close()
+        return Decision(None, "time") if line is None else None
 
     @property
     def pid(self) -> int | None:
@@ -160,17 +165,19 @@ def serve() -> None:
     out.write(b"ready\n")
     for line in sys.stdin.buffer:
         a, b, limit_s = json.loads(line)
-        signal.setitimer(signal.ITIMER_PROF, limit_s)
+        answer: tuple[bool | None, str]
         try:
-            answer: tuple[bool | None, str] = (found := compare(a, b), "" if found is not None else "unreadable")
+            try:
+                signal.setitimer(signal.ITIMER_PROF, limit_s)
+                answer = (found := compare(a, b), "" if found is not None else "unreadable")
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)  # a signal on its way arrives here, and is caught below
         except _OutOfTime:
             answer = (None, "time")
         except MemoryError:
             answer = (None, "memory")
         except unreadable:
             answer = (None, "unreadable")
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
         out.write(json.dumps(answer).encode() + b"\n")
 
 
