@@ -188,11 +188,12 @@ def _shown(one: Judged) -> JudgmentShown:
         instruction=pair.question,
         response_a=pair.response_a,
         response_b=pair.response_b,
-        orders=tuple(_order_shown(order, chain, one.p_a(order)) for order, chain in one.chains.items()),
+        orders=tuple(order_shown(order, chain, one.p_a(order)) for order, chain in one.chains.items()),
     )
 
 
-def _order_shown(order: Order, chain: Chain, p_a: float | None) -> OrderShown:
+def order_shown(order: Order, chain: Chain, p_a: float | None) -> OrderShown:
+    """A chain for the page's browser. `p_a`: that `response_a` is better, whatever the order shown."""
     verdict = flip(chain.verdict) if order == "ba" else chain.verdict
     marks = [
         name

@@ -1,4 +1,4 @@
-"""The one report page: tables, figures and a browser of single judgments in one HTML file that needs no network.
+"""The one report page: tables, figures, texts and a browser of single judgments in one HTML file that needs no network.
 
     html = render(Page(title=…, sections=(Table(…), Figure(…)), judgments=(…)))
 
@@ -43,6 +43,18 @@ class Figure(Record):
     """Base64 of an SVG; `draw` makes it."""
 
 
+class Text(Record):
+    """A text shown letter by letter, such as a configuration."""
+
+    kind: Literal["text"] = "text"
+    title: str
+    note: str = ""
+    text: str
+
+
+Section = Table | Figure | Text
+
+
 class OrderShown(Record):
     """What a judge wrote of a pair in one order."""
 
@@ -72,7 +84,7 @@ class Page(Record):
     title: str
     lead: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    sections: tuple[Table | Figure, ...] = ()
+    sections: tuple[Section, ...] = ()
     browser_note: str = ""
     judgments: tuple[JudgmentShown, ...] = ()
     footer: str = ""

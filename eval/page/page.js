@@ -31,7 +31,9 @@ function marks(one) {
 
 function block(title, text, gold) {
   const box = make("div");
-  box.append(make("h3", "", title), make("p", gold ? "text gold" : "text", text || "(nothing)"));
+  const body = make("p", gold ? "text gold" : "text", text || "(nothing)");
+  body.tabIndex = 0; // a long text scrolls, by keys as well
+  box.append(make("h3", "", title), body);
   return box;
 }
 
@@ -47,7 +49,9 @@ function show(one, button) {
     const box = make("div");
     box.append(make("h3", "", order.title), block("Plan", order.plan || "(no plan)"), block("Execution", order.execution), block("Verdict", order.verdict));
     const raw = make("details");
-    raw.append(make("summary", "", "What the model wrote, whole"), make("p", "text", order.text));
+    const whole = make("p", "text", order.text);
+    whole.tabIndex = 0;
+    raw.append(make("summary", "", "What the model wrote, whole"), whole);
     box.append(raw);
     orders.append(box);
   }
