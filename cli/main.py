@@ -18,6 +18,7 @@ from cli.compare import compare
 from cli.distil import distil
 from cli.evaluate import evaluate
 from cli.judge import judge
+from cli.report import report
 from cli.serve import serve
 from cli.sweep import sweep
 from cli.train import train
@@ -30,10 +31,10 @@ app = typer.Typer(
         "  evalplanner train configs/demo.toml\n"
         '  evalplanner judge runs/demo/M2_DPO -i "Name a river in French." -a "La Loire." -b "The Loire."\n'
         "  evalplanner eval judgebench --judge runs/demo/M2_DPO --data judgebench/\n\n"
+        "`evalplanner --install-completion` teaches your shell to complete commands and options.\n\n"
         "Exit status: 0 done, 2 something that you can mend (stderr says what), 130 stopped by Ctrl-C."
     ),
     no_args_is_help=True,
-    add_completion=False,
     # Plain help: square brackets in it are text.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -46,6 +47,7 @@ app.command()(compare)
 app.command()(sweep)
 app.command()(distil)
 app.add_typer(data.app, name="data")
+app.command()(report)
 # Its options are eval.run's own, so that `python -m eval.run` and this are one.
 app.command(
     "eval", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}

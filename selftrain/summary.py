@@ -1,14 +1,18 @@
-"""The end of a run: `summary.json`, `curves.png`, and the table that a person reads."""
+"""The end of a run: `summary.json`, `curves.png`, `report.html`, and the table that a person reads."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from planner.errors import UserError
 from planner.records import LabeledPair
 from planner.store import read_jsonl, write_text
 from rewards.score import Score
@@ -61,7 +65,22 @@ def write_summary(config: Config, folder: Path, checkpoints: list[str], controls
     }
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     draw_curves(folder / "curves.png", {(n, s): scores[n, s] for n in checkpoints for s in splits}, checkpoints, splits)
+    write_report(folder)
     print_table(config, folder, scores, checkpoints, controls, splits, baselines, summary["seconds"])
+
+
+def write_report(folder: Path) -> None:
+    """Write the run's page, by the program that also writes it on request: it stands on rooms that this one does not know.
+
+    Raises:
+        UserError: it failed; what it said stands above.
+    """
+    root = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "ui.report", str(folder)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise UserError(f"{folder}/report.html was not written; mend the cause above and run `evalplanner report {folder}`")
 
 
 def _baselines(path: Path) -> dict[str, float]:
@@ -112,7 +131,7 @@ def print_table(
     console.print(table)
     if config.pairs.source == "gsm8k_solutions":
         console.print("Contaminated: trained on solutions of GSM8K test problems; do not report these checkpoints on GSM8K.")
-    console.print(f"{seconds / 60:.0f} minutes in all · {folder}/summary.json · {folder}/curves.png")
+    console.print(f"{seconds / 60:.0f} minutes in all · {folder}/summary.json · {folder}/report.html")
 
 
 def _with_interval(value: float, ci: tuple[float, float]) -> str:
