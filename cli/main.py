@@ -16,8 +16,10 @@ import typer
 from cli import data
 from cli.compare import compare
 from cli.distil import distil
+from cli.doctor import doctor
 from cli.evaluate import evaluate
 from cli.judge import judge
+from cli.models import models
 from cli.report import report
 from cli.serve import serve
 from cli.sweep import sweep
@@ -48,6 +50,8 @@ app.command()(sweep)
 app.command()(distil)
 app.add_typer(data.app, name="data")
 app.command()(report)
+app.command()(models)
+app.command()(doctor)
 # Its options are eval.run's own, so that `python -m eval.run` and this are one.
 app.command(
     "eval", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}

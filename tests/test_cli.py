@@ -25,6 +25,8 @@ from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, PLAN_END, PLA
 from tests.fake_server import FakeServer, reply, token
 
 ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = [str(one.name or one.callback.__name__) for one in app.registered_commands if one.callback]
+"""`eval` has the options and the help of `eval.run`."""
 ONE = ["judge", "some-model", "--instruction", "Name a river.", "--response-a", "The Loire.", "--response-b", "The Alps."]
 EVIL = "[red]x[/red] [[A]] [/] [link=http://e.vil]y[/link] :smile: \x1b[2J\x9b31m\u202e"
 
@@ -266,7 +268,7 @@ def test_train_is_one_call_into_the_run(monkeypatch: pytest.MonkeyPatch) -> None
     assert called == [["c.toml", "seed=3", "sampling.plans=2"]]
 
 
-@pytest.mark.parametrize("command", [["judge"], ["train"], []])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS if name != "eval")])
 def test_help_has_a_worked_example_and_the_exit_status(command: list[str]) -> None:
     result = RUNNER.invoke(app, [*command, "--help"])
     assert result.exit_code == 0
