@@ -24,6 +24,7 @@ from cli.report import report
 from cli.serve import serve
 from cli.sweep import sweep
 from cli.train import train
+from cli.ui import ui
 
 app = typer.Typer(
     name="evalplanner",
@@ -50,6 +51,7 @@ app.command()(sweep)
 app.command()(distil)
 app.add_typer(data.app, name="data")
 app.command()(report)
+app.command()(ui)
 app.command()(models)
 app.command()(doctor)
 # Its options are eval.run's own, so that `python -m eval.run` and this are one.

@@ -51,7 +51,7 @@ def serve(config: RewardConfig, *, host: str, port: int, key: str | None) -> Non
         UserError: no key on an address that others can reach, or a port that is taken.
         EngineError, ModelError: the model cannot be served.
     """
-    if key is None and not _is_loopback(host):
+    if key is None and not is_loopback(host):
         raise UserError(f"{host} can be reached by others: set {KEY}, or serve 127.0.0.1")
     bound = _bind(host, port)
     _log_to_stderr(key)
@@ -101,7 +101,8 @@ def _special_tokens(config: RewardConfig) -> tuple[str, ...]:
     return special_tokens(AutoTokenizer.from_pretrained(resolve_model(config.model)))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
