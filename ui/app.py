@@ -34,7 +34,9 @@ figure img { max-width: 100%; background: #fff; }
 @media (max-width: 800px) { .look .two { grid-template-columns: 1fr; } }
 """
 THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
-    # Darker than gradio's own, which are too pale to read.
+    # Gradio's own are too pale to read.
+    button_primary_background_fill="#1d4ed8", button_primary_background_fill_hover="#1e40af",
+    button_primary_background_fill_dark="#1d4ed8", button_primary_background_fill_hover_dark="#1e40af",
     block_info_text_color="#5a6475", block_label_text_color="#3a4250", block_title_text_color="#3a4250",
     block_info_text_color_dark="#b8c0cc", block_label_text_color_dark="#d5dae2", block_title_text_color_dark="#d5dae2",
 )  # fmt: skip
@@ -110,7 +112,9 @@ def _judge_tab(desk: Desk) -> None:
         return desk.judge(model, style, max_tokens=int(limit or 0) or None, force=force)
 
     def compare(own_plan: str | None, *texts: Any) -> Iterator[tuple[Any, ...]]:
-        model, style, limit, force, instruction, reference, *responses = texts
+        model, style, limit, force, *written = texts
+        # A box that was never touched holds None.
+        instruction, reference, *responses = (text or "" for text in written)
         yield ("opening the judge …", "", own_plan or "", "", "", "", None)
         try:
             judge = settings(model, style, limit, force)

@@ -154,7 +154,7 @@ def _chain(one: Entry, execution: Markup) -> Markup:
 
 
 def _block(title: str, text: Markup) -> Markup:
-    return Markup("<h4>{title}</h4><p class='text'>{text}</p>").format(title=title, text=text)
+    return Markup("<div><h4>{title}</h4><p class='text'>{text}</p></div>").format(title=title, text=text)
 
 
 def _marked(one: str, other: str) -> tuple[Markup, Markup]:

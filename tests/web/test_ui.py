@@ -31,7 +31,6 @@ from tests.web.test_report import HOSTILE as EVERYTHING
 from tests.web.test_run_report import hostile
 
 HOSTILE = EVERYTHING.replace("\x00", "") + " ${window.owned = 20} {{#if 1}}x{{/if}}"
-GRADIO_S_OWN: set[str] = set()
 
 
 def script(request: Request, draw: int) -> str:
@@ -105,7 +104,8 @@ def fill(page: Any, task: str, a: str, b: str) -> None:
 
 
 def value(page: Any, label: str) -> str:
-    return str(page.get_by_label(label).first.input_value())
+    """Of the box whose label starts so."""
+    return str(page.get_by_label(re.compile(rf"^\s*{re.escape(label)}")).input_value())
 
 
 def wait_done(page: Any, timeout_s: float = 30) -> None:
@@ -160,14 +160,14 @@ def test_what_the_visitor_can_mend_is_said(page: Any) -> None:
     assert value(page, "State") == "error: the plan is empty"
 
 
-def test_ten_responses_are_ranked(page: Any) -> None:
+def test_more_than_two_responses_are_ranked(page: Any) -> None:
     fill(page, "Task 3", "bad", "bad too")
     page.get_by_role("button", name="A reference, and more responses").click()
     page.get_by_label("Response C").fill("good")
     page.get_by_role("button", name="Judge", exact=True).click()
     wait_done(page)
     assert value(page, "Verdict") == "the best of 3 is response C"
-    assert value(page, "Ranking").startswith("1. response C · reward 1.00 · good")
+    assert re.match(r"1\. response C · reward 0\.\d\d · good\n2\. response A", value(page, "Ranking"))
 
 
 def test_two_browsers_at_once_do_not_mix_their_results(browser: Any, served: Served) -> None:
@@ -230,14 +230,14 @@ def test_a_run_is_watched(page: Any) -> None:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")], ids=["desktop", "phone"])
-def test_it_is_legible_and_our_markup_has_no_serious_fault(
+def test_it_is_legible_and_has_no_serious_fault(
     browser: Any, served: Served, faults: Any, width: int, scheme: str, tmp_path: Path
 ) -> None:
     page = visit(browser, served.url, width, scheme)
     fill(page, "Task 5", "good", "bad")
     page.get_by_role("button", name="Judge", exact=True).click()
     wait_done(page)
-    ours: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for tab in ("Judge", "Chains", "Run"):
         page.get_by_role("tab", name=tab).click()
         if tab != "Judge":
@@ -246,10 +246,8 @@ def test_it_is_legible_and_our_markup_has_no_serious_fault(
         page.wait_for_timeout(500)
         shot(page, f"ui-{tab.lower()}-{width}", tmp_path)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{tab} runs out at the side"
-        for rule, nodes in faults(page).items():
-            if rule not in GRADIO_S_OWN:
-                ours.setdefault(rule, []).extend(nodes)
-    assert ours == {}
+        found |= faults(page)
+    assert found == {}, "in gradio's own markup neither, as of 6.31"
     page.context.close()
 
 
