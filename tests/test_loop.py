@@ -67,6 +67,7 @@ def test_every_checkpoint_is_made_measured_and_printed(whole: tuple[Path, str]) 
         assert name in printed
     assert summary["seconds"] > 0
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "<h1>Run tiny</h1>" in (folder / "report.html").read_text()
     stages = {one["stage"] for one in summary["stages"]}
     assert {"pairs", "iter-1/sft/sample", "iter-1/sft/train", "iter-1/dpo/rows", "iter-2/dpo/selection", "eval"} <= stages
 
