@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from typer.testing import CliRunner
 
 from cli.main import app
+from eval.run import main as eval_main
 from planner.engines.scripted import ScriptedEngine, default_script
 from planner.errors import UserError
 from planner.judge import Judge
@@ -20,8 +22,10 @@ from prompts import EXECUTION_END, FINAL_VERDICT, PLAN_END, PLAN_START
 from selftrain.config import load_config
 from selftrain.pairs import some_pairs
 from tests.conftest import tiny_config
+from tests.eval_samples import SAMPLES
 from tests.run_folder import make_run
 from tests.test_eval_report import HOSTILE
+from tests.test_eval_run import opens
 from ui import chains, live
 from ui.desk import Desk, judge_in_parts, rank
 from ui.serve import PASSWORD, check_access
@@ -112,8 +116,6 @@ def test_votes_are_pairs_that_a_run_trains_on(tmp_path: Path) -> None:
     assert [(row["chosen"], row["rejected"]) for row in rows] == [("The Alps.", "The Loire."), ("The Loire.", "The Alps.")]
     source = {"source": "jsonl", "path": str(at.votes), "validation": 1, "held_out": {"known": 1}}
     path = tmp_path / "c.toml"
-    import tomli_w
-
     path.write_text(tomli_w.dumps(tiny_config(tmp_path, Path("/no"), pairs=source)))
     found = list(some_pairs(load_config(path)))
     assert [one.kind for one in found] == ["vote", "vote"]
@@ -144,6 +146,16 @@ def test_what_can_be_looked_into(runs: Path) -> None:
         assert list(chains.entries(runs, source)), source
     with pytest.raises(UserError, match="nothing called"):
         list(chains.entries(runs, "../../etc"))
+
+
+def test_an_evaluation_can_be_looked_into(tmp_path: Path) -> None:
+    data = SAMPLES["judgebench"](tmp_path / "data", 4)
+    arguments = ["judgebench", "--judge", "m", "--data", str(data), "--out", str(tmp_path / "runs" / "eval" / "mine")]
+    assert eval_main(arguments, open_judge=opens(lambda request, draw: "so [[A]]")) == 0
+    assert chains.sources(tmp_path / "runs") == ["eval/mine"]
+    assert len(chains.look(tmp_path / "runs", "eval/mine", chains.Filters())) == 8
+    assert len(chains.look(tmp_path / "runs", "eval/mine", chains.Filters("right"))) == 4
+    assert chains.kinds(tmp_path / "runs", "eval/mine")
 
 
 @pytest.mark.parametrize("filters", [chains.Filters("right"), chains.Filters(order="ba"), chains.Filters("wrong", "ab", "keyword")])

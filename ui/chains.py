@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ from ui.runs import RunFolder
 MOST = 200
 """Chains that one look lists; the filters look through all."""
 ANY = "any"
+_EVALUATIONS = "eval"
+"""Where `evalplanner eval` puts its folders, below that of the runs."""
 
 
 class Entry(NamedTuple):
@@ -54,34 +56,37 @@ def sources(runs: Path) -> list[str]:
         folder = config.parent
         found += [str(path.parent.relative_to(runs)) for path in sorted(folder.glob("iter-*/*/judged.jsonl"))]
         found += [str(path.relative_to(runs)) for path in sorted(folder.glob("eval/*/*")) if path.is_dir()]
-    return found + [str(path.parent.relative_to(runs)) for path in sorted(runs.glob("eval/*/judgments"))]
+    return found + [str(path.parent.relative_to(runs)) for path in sorted(runs.glob(f"{_EVALUATIONS}/*/judgments"))]
 
 
 def entries(runs: Path, source: str) -> Iterator[Entry]:
-    """Every chain of a source.
+    """Every chain of a source, all of one pair and order one after another.
 
     Raises:
         UserError: no such source, or a bad line.
     """
-    if source not in sources(runs):
-        raise UserError(f"there is nothing called {source!r} to look into")
-    parts = Path(source).parts
-    if parts[0] == "eval":
-        folder = runs / source
-        pairs = {one.pair.id: one for one in read_jsonl(folder / "pairs.jsonl", LabeledPair)}
-        for vote in Shards(folder / "judgments", Vote):
+    pairs = _pairs(runs, source)
+    room, *stage = Path(source).parts
+    if room == _EVALUATIONS:
+        for vote in Shards(runs / source / "judgments", Vote):
             yield _entry(pairs[vote.chain.pair_id], vote.chain)
-        return
-    run = RunFolder(runs / parts[0])
-    if parts[1] == "eval":
-        pairs = run.pairs(parts[3])
+    elif stage[0] == "eval":
         for chain in Shards(runs / source, Chain):
             yield _entry(pairs[chain.pair_id], chain)
-        return
-    stage = "/".join(parts[1:])
-    pairs = run.training_pairs(stage)
-    for one in run.judged_chains(stage):
-        yield Entry(pairs[one.chain.pair_id], one.chain, one.outcome)
+    else:
+        for one in RunFolder(runs / room).judged_chains("/".join(stage)):
+            yield Entry(pairs[one.chain.pair_id], one.chain, one.outcome)
+
+
+def _pairs(runs: Path, source: str) -> dict[str, LabeledPair]:
+    """The pairs that a source's chains are about, by id."""
+    if source not in sources(runs):
+        raise UserError(f"there is nothing called {source!r} to look into")
+    room, *stage = Path(source).parts
+    if room == _EVALUATIONS:
+        return {one.pair.id: one for one in read_jsonl(runs / source / "pairs.jsonl", LabeledPair)}
+    run = RunFolder(runs / room)
+    return run.pairs(stage[2]) if stage[0] == "eval" else run.training_pairs("/".join(stage))
 
 
 def _entry(labeled: LabeledPair, chain: Chain) -> Entry:
@@ -89,7 +94,8 @@ def _entry(labeled: LabeledPair, chain: Chain) -> Entry:
 
 
 def kinds(runs: Path, source: str) -> list[str]:
-    return sorted({one.labeled.kind for one in entries(runs, source)})
+    """Of the pairs that a source's chains are about."""
+    return sorted({one.kind for one in _pairs(runs, source).values()})
 
 
 def look(runs: Path, source: str, filters: Filters) -> list[Entry]:
@@ -107,12 +113,16 @@ def look(runs: Path, source: str, filters: Filters) -> list[Entry]:
 
 def contrasts(runs: Path, source: str, filters: Filters) -> list[tuple[Entry, Entry]]:
     """A right and a wrong execution of one plan in one order: the first of each that has both. Filters by order and kind."""
-    found: dict[tuple[str, str, str], dict[str, Entry]] = {}
-    for one in entries(runs, source):
-        if one.chain.plan_id and filters.order in (ANY, one.chain.order) and filters.kind in (ANY, one.labeled.kind):
-            found.setdefault((one.chain.pair_id, one.chain.order, one.chain.plan_id), {}).setdefault(one.outcome, one)
-    both = ((of["right"], of["wrong"]) for of in found.values() if {"right", "wrong"} <= of.keys())
-    return list(islice(both, MOST))
+
+    def both() -> Iterator[tuple[Entry, Entry]]:
+        for (_, order), drawn in groupby(entries(runs, source), key=lambda one: (one.chain.pair_id, one.chain.order)):
+            by_plan: dict[str, dict[Outcome, Entry]] = {}
+            for one in drawn:
+                if one.chain.plan_id and filters.order in (ANY, order) and filters.kind in (ANY, one.labeled.kind):
+                    by_plan.setdefault(one.chain.plan_id, {}).setdefault(one.outcome, one)
+            yield from ((of["right"], of["wrong"]) for of in by_plan.values() if {"right", "wrong"} <= of.keys())
+
+    return list(islice(both(), MOST))
 
 
 # -- as HTML -----------------------------------------------------------------------------------------------------------

@@ -51,6 +51,15 @@ def faults() -> Callable[[Any], dict[str, list[str]]]:
     return of
 
 
+def watch(page: Any) -> Any:
+    """Have every complaint and every request of a page noted, in `complaints` and `asked`."""
+    page.complaints, page.asked = [], []
+    page.on("console", lambda said: page.complaints.append(said.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("request", lambda asked: page.asked.append(asked.url))
+    return page
+
+
 def shot(page: Any, name: str, folder: Path) -> Path:
     """A whole page as a picture; kept where EVALPLANNER_SHOTS says."""
     path = Path(SHOTS or folder) / f"{name}.png"

@@ -12,6 +12,7 @@ from eval.run import main
 from planner.engines.base import Request
 from tests.eval_samples import SAMPLES, shown
 from tests.test_eval_run import opens
+from tests.web.conftest import watch
 
 HOSTILE = (
     "</script><script>window.owned = 1</script><img src=x onerror='window.owned = 2'><svg onload='window.owned = 3'>"
@@ -48,11 +49,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def page(browser: Any, report: Path) -> Iterator[Any]:
     """The report, with every complaint and every request of the page noted."""
-    opened = browser.new_page(viewport={"width": 1280, "height": 900})
-    opened.complaints, opened.asked = [], []
-    opened.on("console", lambda said: opened.complaints.append(said.text))
-    opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    opened.on("request", lambda request: opened.asked.append(request.url))
+    opened = watch(browser.new_page(viewport={"width": 1280, "height": 900}))
     opened.goto(report.as_uri())
     yield opened
     opened.close()

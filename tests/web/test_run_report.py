@@ -11,7 +11,7 @@ import pytest
 from planner.engines.base import Request
 from planner.engines.scripted import default_script
 from tests.run_folder import make_run
-from tests.web.conftest import shot
+from tests.web.conftest import shot, watch
 from tests.web.test_report import HOSTILE
 from ui.report import write_report
 
@@ -31,11 +31,7 @@ def page(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator
     width, scheme = request.param
     # No network: an offline browser cannot be saved by one.
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-    opened = context.new_page()
-    opened.complaints, opened.asked = [], []
-    opened.on("console", lambda said: opened.complaints.append(said.text))
-    opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    opened.on("request", lambda asked: opened.asked.append(asked.url))
+    opened = watch(context.new_page())
     opened.goto(report.as_uri())
     yield opened
     context.close()
