@@ -270,7 +270,27 @@ def test_keys_alone_judge(page: Any) -> None:
 
 def test_nothing_is_asked_of_other_machines(page: Any) -> None:
     page.wait_for_timeout(500)
-    assert [url for url in page.elsewhere if "iframe-resizer" not in url] == []
+    assert page.elsewhere == []
+
+
+def test_with_a_password_nothing_is_told_without_it(browser: Any, tmp_path: Path) -> None:
+    from ui.app import launch, page
+    from ui.desk import Desk
+
+    made = page(Desk(["scripted"], tmp_path / "v.jsonl", lambda model, style: pytest.fail("opened")), tmp_path)
+    launch(made, host="127.0.0.1", port=free_port(), password="secret")
+    opened = browser.new_page()
+    opened.goto(made.local_url)
+    assert opened.evaluate("fetch('config').then((answer) => answer.status)") == 401
+    opened.get_by_label("username").fill("evalplanner")
+    opened.get_by_label("password").fill("wrong")
+    opened.get_by_role("button", name="Login").click()
+    opened.get_by_text("Incorrect").first.wait_for()
+    opened.get_by_label("password").fill("secret")
+    opened.get_by_role("button", name="Login").click()
+    opened.get_by_role("button", name="Judge", exact=True).wait_for()
+    opened.close()
+    made.close()
 
 
 # -- with the embedded judge, through the command ----------------------------------------------------------------------
