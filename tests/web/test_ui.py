@@ -286,6 +286,7 @@ def test_with_a_password_nothing_is_told_without_it(browser: Any, tmp_path: Path
     opened.get_by_label("password").fill("wrong")
     opened.get_by_role("button", name="Login").click()
     opened.get_by_text("Incorrect").first.wait_for()
+    opened.get_by_label("username").fill("evalplanner")  # a refusal empties it
     opened.get_by_label("password").fill("secret")
     opened.get_by_role("button", name="Login").click()
     opened.get_by_role("button", name="Judge", exact=True).wait_for()
