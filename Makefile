@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/cpu-1.yaml
 
-.PHONY: demo test test-quick lint bench soak lock setup clean
+.PHONY: demo test test-quick test-web docs lint bench soak lock setup clean
 
 setup: $(VENV)/.ready
 
@@ -41,6 +41,14 @@ lint: setup
 bench: setup
 	$(BIN)/python bench/store.py --json
 	$(BIN)/python bench/sampling.py --json
+
+# Needs Debian's chromium and npm: apt-get install chromium npm
+test-web: setup
+	npm ci --prefix tests/web --silent --no-audit --no-fund
+	EVALPLANNER_WEB=1 $(BIN)/python -m pytest -q tests/web
+
+docs: setup
+	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
 soak: setup
 	$(BIN)/python tools/soak.py
