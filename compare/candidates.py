@@ -5,7 +5,6 @@ A candidate's answers lie in `responses/<name>/` of the run's folder, appended a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from planner.engines.base import Engine, Request, Sampling
 from planner.errors import UserError
+from planner.files import json_lines, parse, read_text
 from planner.progress import progress_bar
 from planner.records import Completion, Message, Pair, Record, digest
 from planner.store import Shard, Shards
@@ -96,18 +96,11 @@ def read_outputs(path: Path, questions: Sequence[Question]) -> list[str]:
 
 def rows(path: Path) -> Iterator[tuple[str, Any]]:
     """(place, value) of every row of a JSON list or a JSONL file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    text = read_text(path)
     if path.suffix == ".jsonl":
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                yield f"{path}:{number}", _json(line, f"{path}:{number}")
+        yield from json_lines(text, path)
         return
-    whole = _json(text, str(path))
+    whole = parse(text, str(path))
     if not isinstance(whole, list):
         raise UserError(f"{path} is no JSON list; a file of one row a line is named .jsonl")
     for index, value in enumerate(whole):
@@ -144,13 +137,6 @@ def read_responses(folder: Path, questions: Sequence[Question]) -> list[str]:
     if any(question.id not in found for question in questions):
         raise UserError(f"{folder} lacks answers; run the same command again, it goes on")
     return ["".join(one.text for one in found.get(question.id)) for question in questions]
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{where} is not JSON: {error}") from None
 
 
 def _fit(value: Any, kind: Any, where: str, form: str) -> Any:

@@ -155,6 +155,11 @@ def test_what_cannot_be_compared_is_said(config: CompareConfig, change: dict[str
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
+def test_a_line_separator_inside_a_row_does_not_end_it(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text('{"instruction": "one\u2028two"}\n', encoding="utf-8")
+    assert [one.instruction for one in read_questions(tmp_path / "q.jsonl")] == ["one\u2028two"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -8,7 +8,6 @@ official total is printed.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eval.judged import Judged
 from planner.errors import UserError
+from planner.files import json_lines, parse, read_text
 from planner.records import Label, LabeledPair, Pair, digest
 
 Percentages = dict[str, float]
@@ -102,29 +102,17 @@ def read(path: Path, row: type[R]) -> list[R]:
 
 def values(path: Path) -> Iterator[tuple[str, Any]]:
     """(place, value) of every entry of a JSON list, or of every line of a JSONL file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    text = read_text(path)
     if text.lstrip().startswith("["):
-        for index, value in enumerate(_json(text, str(path))):
+        for index, value in enumerate(parse(text, str(path))):
             yield f"{path}[{index}]", value
         return
-    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: a row may hold U+2028
-        if line.strip():
-            yield f"{path}:{number}", _json(line, f"{path}:{number}")
+    yield from json_lines(text, path)
 
 
 def whole(path: Path) -> dict[str, Any]:
     """A file that is one JSON object."""
-    try:
-        value = _json(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    value = parse(read_text(path), str(path))
     if not isinstance(value, dict):
         raise UserError(f"{path} is a JSON {type(value).__name__}, not an object")
     return value
@@ -137,16 +125,6 @@ def fit(value: Any, row: type[R], where: str) -> R:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"])) or "the row"
         raise UserError(f"{where} does not fit at {field} ({problem['msg']}); is it this benchmark's file?") from None
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        value = json.loads(text)
-        # Half a surrogate pair, which an escape can name, could be read but never written.
-        json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is not JSON ({error}); restore it") from None
-    return value
 
 
 def files(data: Path, *patterns: str) -> list[Path]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from planner.errors import UserError
+from planner.files import parse, read_text
 from planner.records import Judgment, Pair, Verdict
 from planner.store import read_jsonl, write_text
 from planner.styles.judgelm import JudgeLmStyle
@@ -151,12 +152,7 @@ def write_judgelm(path: Path, judged: Iterable[tuple[str, Pair, str]], *, model:
 
 
 def _list(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
+    found = parse(read_text(path), str(path))
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise UserError(f"{path} is no JSON list of objects, which is PandaLM's form")
     for index, row in enumerate(found):
