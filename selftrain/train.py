@@ -44,6 +44,7 @@ class TrainStats(Record):
     """Tokens of the rows kept, prompt and answer, both sides of a DPO row; one pass."""
     steps: int
     epochs: float
+    """Passes over the rows, the last one perhaps in part."""
 
 
 def train(config: Config, job: TrainJob) -> None:
@@ -103,8 +104,14 @@ def _rows(config: Config, job: TrainJob, tokenizer: Any) -> tuple[Any, TrainStat
         over_long=len(lengths) - len(keep),
         tokens=sum(sum(lengths[i]) for i in keep),
         steps=steps,
-        epochs=steps * settings.batch_size / len(keep),
+        epochs=passes(steps, len(keep), settings.batch_size),
     )
+
+
+def passes(steps: int, rows: int, batch: int) -> float:
+    """How often `steps` optimiser steps see `rows` rows; the last batch of a pass holds what is left over, and is smaller."""
+    whole, begun = divmod(steps, -(-rows // batch))
+    return whole + min(begun * batch, rows) / rows
 
 
 def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: Any) -> Any:

@@ -25,6 +25,7 @@ from prompts import CHAIN_TAGS, EXECUTION_START, FINAL_VERDICT, PLAN_START
 from rewards.outcome import judged
 from selftrain.config import Pairing, RowsConfig
 from selftrain.rows import DpoRow, Drawn, SftRow, balanced, broken, dpo_rows, sft_rows, verdict_only_rows
+from selftrain.train import passes
 
 STYLE = EvalPlannerStyle()
 ROWS = RowsConfig()
@@ -500,3 +501,11 @@ def test_rows_spell_no_special_token_of_the_tokenizer_that_reads_them() -> None:
     assert broken_sft.completion[0] == Message(role="assistant", content="plan < /s> [[A]]")
     assert broken_dpo.prompt == broken_sft.prompt == broken_dpo.rejected
     assert list(broken([sft, dpo], ())) == [sft, dpo]
+
+
+@pytest.mark.parametrize(
+    ("steps", "rows", "batch", "seen"),
+    [(2, 5, 4, 1.0), (4, 5, 4, 2.0), (3, 5, 4, 1.8), (1, 8, 4, 0.5), (1, 3, 4, 1.0), (165, 2628, 16, 1.0)],
+)
+def test_a_last_batch_that_is_not_full_is_not_counted_as_if_it_were(steps: int, rows: int, batch: int, seen: float) -> None:
+    assert passes(steps, rows, batch) == pytest.approx(seen)
