@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> int:
     world = None
     try:
         with TellDiskFull():
-            if arguments[0] == "--dry-run":
-                dry_run(arguments[1:])
+            if "--dry-run" in arguments:
+                dry_run([one for one in arguments if one != "--dry-run"])
                 return 0
             config = load_config(arguments[0], arguments[1:])
             world = World(config)

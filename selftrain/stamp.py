@@ -28,6 +28,8 @@ _PACKAGES = ("torch", "transformers", "trl", "accelerate", "deepspeed", "vllm", 
 def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> None:
     """Write the stamp of a new run, or hold this attempt against the old one.
 
+    A run that has made nothing yet is new: one that stopped at its pairs file can be started again with the right one.
+
     Raises:
         UserError: something of the recipe differs; the field is named, with both values.
     """
@@ -36,7 +38,7 @@ def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> 
         json.dumps({"recipe": config.recipe(), "prompts": text_digest(config.prompts), "model": model_digest(model_path)})
     )
     path = folder / "stamp.json"
-    if path.exists():
+    if path.exists() and any((folder / "pairs").glob("*")):
         try:
             old = json.loads(path.read_text())
         except ValueError as error:

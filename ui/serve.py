@@ -47,6 +47,6 @@ def serve(judges: list[str], runs: Path, votes: Path, *, host: str, port: int) -
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
         made.block_thread()
     except OSError as error:
-        raise UserError(f"cannot listen on {host}:{port}: {error}; choose another --port") from None
+        raise UserError(f"cannot listen on {host}:{port}; choose another --port") from error
     finally:
         desk.close()
