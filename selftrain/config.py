@@ -120,6 +120,9 @@ class SftConfig(TrainConfig):
     warmup_steps: Count = 100
     start: Literal["current", "seed"] = "current"
     """What a later iteration's SFT starts from."""
+    decision_weight: Annotated[float, Field(ge=1)] = 1.0
+    """Loss weight of the tokens by which a chain decides: what a finding says of each answer, and the letter of the verdict. All
+    others weigh 1. Not in the paper; for small models, whose one deciding token drowns in seventy others (docs/learning.md)."""
 
 
 class DpoConfig(TrainConfig):

@@ -120,6 +120,8 @@ def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: An
     from transformers import PrinterCallback
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
+    from selftrain.weights import WeightsCollator, weigh_log_probs, weigh_rows
+
     cuda = torch.cuda.is_available()
     if not cuda:
         use_answers_only_head()
@@ -133,7 +135,15 @@ def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: An
     }
     if job.method == "sft":
         # Flash attention takes rows of unequal length side by side, without padding. TRL 1.16 has that for SFT alone.
-        trainer = SFTTrainer(args=SFTConfig(**common, padding_free=config.attention == "flash_attention_2"), **shared)
+        padding_free = config.attention == "flash_attention_2"
+        if config.sft.decision_weight != 1:
+            padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+            shared["train_dataset"] = weigh_rows(rows, tokenizer, config.style, config.sft.decision_weight)
+            shared["data_collator"] = WeightsCollator(pad_token_id=padding, padding_free=padding_free)
+            common["remove_unused_columns"] = False
+        trainer = SFTTrainer(args=SFTConfig(**common, padding_free=padding_free), **shared)
+        if config.sft.decision_weight != 1:
+            weigh_log_probs(trainer.model)
     else:
         weight = config.dpo.sft_weight
         preference = DPOConfig(

@@ -30,6 +30,8 @@ _PLAN_PROMPT: dict[PlanKind, PromptName] = {"unconstrained": "plan", "criteria":
 ExecutionForm = Literal["free", "findings"]
 _ENDS = tuple(f"{FINAL_VERDICT}\n[[{letter}]]" for letter in "AB")
 """How a chain ends, in the form that `chain_text` trains."""
+_FINDING = re.compile(r"Answer A (?P<A>passes|fails)\. Answer B (?P<B>passes|fails)\.")
+_LETTER = re.compile(r"\[\[([A-Z])\]\]$")
 _CLOSED = re.compile(rf"{re.escape(EXECUTION_END)}|{re.escape(FINAL_VERDICT)}")
 
 
@@ -94,6 +96,13 @@ class EvalPlannerStyle(Record):
         """A chain up to the letter of its verdict: what a forced verdict is read after."""
         body = f"{execution}\n" if execution else ""
         return f"{self._opening(plan)}{body}{EXECUTION_END}\n{FINAL_VERDICT}\n[["
+
+    def deciding_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where a chain decides, as (start, end) characters: the words of its finding, where it has one, and its verdict's letter."""
+        body = max(text.rfind(EXECUTION_START), 0)  # what a plan says decides nothing
+        found = _FINDING.search(text, body)
+        letter = _LETTER.search(text, body)
+        return ([found.span("A"), found.span("B")] if found else []) + ([letter.span(1)] if letter else [])
 
     def write_chain(self, parts: ChainParts) -> str:
         if parts.verdict == "none":
