@@ -28,7 +28,7 @@ from planner.errors import UserError  # noqa: E402
 from planner.models import resolve_model  # noqa: E402
 from planner.records import ORDERS  # noqa: E402
 from planner.store import write_jsonl  # noqa: E402
-from selftrain.checkpoints import candidates  # noqa: E402
+from selftrain.checkpoints import candidates, step_of  # noqa: E402
 from selftrain.config import Config, load_config  # noqa: E402
 from selftrain.measure import EvaluateJob, score_set  # noqa: E402
 from selftrain.pairs.builtin import generate  # noqa: E402
@@ -56,24 +56,26 @@ def child(config: Config, out: Path, task: TrainJob | EvaluateJob) -> float:
 def measure(config: Config, out: Path, pairs: int, known: int) -> list[dict[str, object]]:
     """Train once, judge with every candidate; one entry a candidate, oldest first."""
     rows, held_out, trained = out / "sft.jsonl", out / "known.jsonl", out / "train"
-    seconds = out / "seconds.txt"
-    if not seconds.exists():
+    pace = out / "seconds-a-step.txt"
+    if not pace.exists():
         labeled = islice(generate("train", config.seed), pairs)
         asked = ((one.pair, one.gold(order), order) for one in labeled for order in ORDERS)
         write_jsonl(rows, verdict_only_rows(asked, config.style))
         write_jsonl(held_out, islice(generate("known", config.seed), known))
         job = TrainJob(method="sft", rows=str(rows), start=resolve_model(config.model), out=str(trained))
-        seconds.write_text(str(child(config, out, job)))
+        behind = step_of(candidates(trained)[-1]) if candidates(trained) else 0  # an earlier attempt's, whose seconds are not known
+        seconds = child(config, out, job)
+        pace.write_text(str(seconds / (TrainStats.model_validate_json((trained / "stats.json").read_text()).steps - behind)))
     found = candidates(trained)
     models = {path.name: str(path) for path in found}
     child(config, out, EvaluateJob(models=models, sets={"known": str(held_out)}, out=str(out / "eval")))
-    whole, steps = float(seconds.read_text()), TrainStats.model_validate_json((trained / "stats.json").read_text()).steps
+    seconds_a_step = float(pace.read_text())
     table = []
     for path in found:
-        step = int(path.name.rpartition("-")[2])
+        step = step_of(path)
         score = score_set(config, out / "eval" / path.name / "known", held_out)
         table.append({
-            "rows": step * config.sft.batch_size, "seconds": round(whole * step / steps), "n": score.n,
+            "rows": step * config.sft.batch_size, "seconds": round(seconds_a_step * step), "n": score.n,
             "accuracy": score.accuracy, "position_consistent": score.position_consistent,
             "ci95": score.model_dump(mode="json")["ci95"],
         })  # fmt: skip
