@@ -16,6 +16,7 @@ from scipy.stats import bootstrap
 
 from planner.records import Chain, LabeledPair, Order, Record, flip
 from rewards.outcome import outcome
+from rewards.support import supports
 
 Interval = tuple[float, float]
 
@@ -40,6 +41,9 @@ class Score(Record):
     """Pairs whose two orders named different responses / pairs."""
     first_position: float
     """Verdicts for the response shown first / verdicts named. Without position bias: one half, as labels are balanced by order."""
+    supported: float
+    """Right judgments whose execution says of both answers what the verdict says / right judgments (`rewards/support.py`). The
+    execution's own words count: a forced verdict that was given to them afterwards can be supported too."""
     tokens: float
     """Generated tokens a judgment, mean."""
     ci95: dict[str, Interval]
@@ -80,6 +84,7 @@ def score(items: Iterable[tuple[LabeledPair, Mapping[Order, Chain]]], *, seed: i
         disagrees=total("disagrees") / judgments,
         flip=total("flip") / n,
         first_position=total("first") / named if named else 0.0,
+        supported=total("supported") / total("right") if total("right") else 0.0,
         tokens=total("tokens") / judgments,
         ci95={
             "accuracy": interval(rows, "right", per=2, seed=seed),
@@ -115,6 +120,7 @@ def _row(labeled: LabeledPair, chains: Mapping[Order, Chain]) -> dict[str, Any]:
         "flip": int(verdicts == {"A", "B"}),
         "first": sum(chain.verdict == "A" for chain in all_chains),
         "named": sum(chain.verdict in ("A", "B") for chain in all_chains),
+        "supported": sum(ok and supports(chain.execution, chain.verdict) for ok, chain in zip(right, all_chains, strict=True)),
         "tokens": sum(chain.completion.tokens for chain in all_chains),
     }
 

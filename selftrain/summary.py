@@ -109,10 +109,10 @@ def print_table(
     seconds: float,
 ) -> None:
     """Accuracy and position-consistent accuracy, each with its 95 % interval, of every judge on every split."""
-    console = Console(width=None if Console().is_terminal else 132)
+    console = Console(width=None if Console().is_terminal else 140)
     table = Table(title=f"{config.name}: held-out pairs, both orders (95 % intervals, bootstrap by prompt)")
     for column, justify in (("judge", "left"), ("split", "left"), ("n", "right"), ("accuracy", "left"), ("position-consistent", "left"),
-                            ("unforced", "right"), ("no verdict", "right"), ("flip", "right")):  # fmt: skip
+                            ("unforced", "right"), ("no verdict", "right"), ("supported", "right"), ("flip", "right")):  # fmt: skip
         table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for name in [*checkpoints, *controls]:
         for split in splits:
@@ -121,7 +121,8 @@ def print_table(
             table.add_row(
                 label, split, str(one.n), _with_interval(one.accuracy, one.ci95["accuracy"]),
                 _with_interval(one.position_consistent, one.ci95["position_consistent"]),
-                f"{1 - one.forced - one.no_verdict - one.cut_off:.0%}", f"{one.no_verdict + one.cut_off:.0%}", f"{one.flip:.0%}",
+                f"{1 - one.forced - one.no_verdict - one.cut_off:.0%}", f"{one.no_verdict + one.cut_off:.0%}", f"{one.supported:.0%}",
+                f"{one.flip:.0%}",
                 end_section=split == splits[-1],
             )  # fmt: skip
     table.add_row("coin", "", "", f"{COIN['accuracy']:.1%}", f"{COIN['position_consistent']:.1%}", "", "", "")

@@ -279,3 +279,23 @@ def test_the_same_seed_gives_the_same_interval_and_another_a_near_one() -> None:
     assert interval(hits, "right", per=1, seed=3) == pytest.approx(interval(hits, "right", per=1, seed=4), abs=0.03)
     items = [item(labeled(str(i)), "A", "B" if i % 2 else "A") for i in range(30)]
     assert score(items, seed=1) == score(items, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("execution", "verdict", "expected"),
+    [
+        ("Answer A passes. Answer B fails.", "A", True),
+        ("Answer A fails. Answer B passes.", "A", False),
+        ("Answer A passes. Answer B passes.", "A", False),
+        ("Answer A passes.", "A", False),
+        ("The response B meets the task, while Response A does not meet it.", "B", True),
+        ("Answer B fails at first. Answer A fails. On a second look, answer B is correct.", "B", True),
+        ("A is better than B.", "A", False),
+        ("Answer A passes. Answer B fails.", "none", False),
+        ("Answer Apasses. Answer B fails.", "A", False),
+    ],
+)
+def test_an_execution_supports_a_verdict_by_what_it_says_of_both(execution: str, verdict: Any, expected: bool) -> None:
+    from rewards.support import supports
+
+    assert supports(execution, verdict) is expected
