@@ -3,7 +3,7 @@
     python bench/sampling.py [--model embedded] [--pairs 48] [--top-p 1.0] [--json]
 
 Ours is `selftrain.sample.Sampler` on builtin pairs with a `VllmEngine`: prompts rendered, checked for length and fed through the
-bounded window, letters' log-probabilities read, answers parsed, every finished input written to disk. Raw is one call of
+bounded window, answers parsed, every finished input written to disk. Raw is one call of
 `LLM.generate` on exactly the same token ids, all at once and sorted, with the same n, temperature, top_p, max_tokens and stop,
 asking for no log-probabilities and keeping nothing. Both use one engine in one process; the prefix cache is emptied before
 each; after a warm-up they alternate, raw first. `ratio` is ours over raw in generated tokens a second, from the medians over

@@ -79,10 +79,10 @@ def judge_inputs(style: Style, pairs: Iterable[Pair], orders: Iterable[Order] = 
             )
 
 
-def request(item: ExecutionInput, *, n: int, max_tokens: int, sampling: Sampling) -> Request:
-    """What an engine is asked for an input."""
+def request(item: ExecutionInput, *, n: int, max_tokens: int, sampling: Sampling, letters: bool = True) -> Request:
+    """What an engine is asked for an input. `letters`: also P(A) of each verdict, which takes an engine some of its speed."""
     prompt = item.prompt
-    return Request(item.key, prompt.messages, prompt.prefill, n, max_tokens, prompt.stop, sampling, True, prompt.ends)
+    return Request(item.key, prompt.messages, prompt.prefill, n, max_tokens, prompt.stop, sampling, letters, prompt.ends)
 
 
 def read(style: Style, item: ExecutionInput, completions: Sequence[Completion]) -> list[Chain]:
@@ -100,7 +100,14 @@ def read(style: Style, item: ExecutionInput, completions: Sequence[Completion]) 
 
 
 def execute(
-    engine: Engine, style: Style, inputs: Iterable[ExecutionInput], *, n: int, max_tokens: int, sampling: Sampling
+    engine: Engine,
+    style: Style,
+    inputs: Iterable[ExecutionInput],
+    *,
+    n: int,
+    max_tokens: int,
+    sampling: Sampling,
+    letters: bool = True,
 ) -> Iterator[tuple[str, list[Chain]]]:
     """Draw `n` chains for each input; yields (input key, chains) as they finish. Nothing is forced here."""
     held: dict[str, ExecutionInput] = {}
@@ -108,7 +115,7 @@ def execute(
     def requests() -> Iterator[Request]:
         for item in inputs:
             held[item.key] = item
-            yield request(item, n=n, max_tokens=max_tokens, sampling=sampling)
+            yield request(item, n=n, max_tokens=max_tokens, sampling=sampling, letters=letters)
 
     for key, completions in engine.sample(requests()):
         yield key, read(style, held.pop(key), completions)

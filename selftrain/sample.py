@@ -149,7 +149,8 @@ class Sampler:
         return plan.request(item, max_tokens=self._limits[0], sampling=self.sampling)
 
     def execution_request(self, item: ExecutionInput) -> Request:
-        return execute.request(item, n=self._draws, max_tokens=self._limits[1], sampling=self.sampling)
+        # Nothing trains on P(A), so none is asked for.
+        return execute.request(item, n=self._draws, max_tokens=self._limits[1], sampling=self.sampling, letters=False)
 
     def read_plans(self, item: plan.PlanInput, completions: tuple[Completion, ...]) -> list[Plan]:
         return plan.read(self.style, item, completions)
@@ -198,7 +199,7 @@ class Sampler:
                 made = execute.unwritten(fitting, self._draws)
             else:
                 made = execute.execute(
-                    engine, self.style, fitting, n=self._draws, max_tokens=self._limits[1], sampling=self.sampling
+                    engine, self.style, fitting, n=self._draws, max_tokens=self._limits[1], sampling=self.sampling, letters=False
                 )
             for key, chains in progress(made, engine, "executions", total):
                 shard.append(key, chains)
