@@ -1,6 +1,6 @@
 """What gold verdicts alone can teach the embedded judge: the ceiling that no self-training on the same pairs should be held above.
 
-    python bench/ceiling.py [--config configs/cpu.toml] [--pairs 1600] [--every 800] [--known 210] [--out FOLDER] [--json]
+    python bench/ceiling.py [--config configs/cpu.toml] [--pairs 1600] [--every 800] [--known 210] [--out FOLDER] [--json] [key=value …]
 
 The recipe's own SFT settings, judge prompt and trainer, on rows that hold nothing but the gold verdict of each builtin pair in both
 orders (`selftrain.rows.verdict_only_rows`): no plan, no execution, no sampling. A candidate is kept every `--every` rows and judges
@@ -90,14 +90,15 @@ def main() -> int:
     parser.add_argument("--known", type=int, default=210)
     parser.add_argument("--out", type=Path, help="a folder to keep the work in")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
-    args = parser.parse_args()
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config, e.g. sft.decision_weight=1")
+    args = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as temporary:
         out = args.out or Path(temporary)
         out.mkdir(parents=True, exist_ok=True)
         try:
-            batch = load_config(args.config).sft.batch_size
+            batch = load_config(args.config, args.overrides).sft.batch_size
             steps = max(1, args.every // batch)
-            config = load_config(args.config, ["name=ceiling", f"sft.save_every={steps}", "sft.max_steps=0"])
+            config = load_config(args.config, [*args.overrides, "name=ceiling", f"sft.save_every={steps}", "sft.max_steps=0"])
             table = measure(config, out, args.pairs, args.known)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
