@@ -85,6 +85,10 @@ class RowsConfig(Record):
     """DPO rows kept per pair and order (the paper has no cap)."""
     train_forced: bool = False
     """Let chains with a forced verdict train (small-model recipes)."""
+    whole_groups: bool = False
+    """SFT: a group of pairs (`builtin`: twins, one task and its opposite) trains only if each of its pairs has a right chain in both
+    orders. With `sft.shuffle = false` every batch then holds each answer as often first as second, and as often better as worse.
+    Not in the paper; for small models, which learn such imbalances long before they learn the task (docs/learning.md)."""
     max_unparsed_share: Fraction = 0.25
     """At most this share of DPO rows may have a rejected side without a verdict, or DPO learns the form and little else."""
 

@@ -7,7 +7,7 @@ pairs' order, so that they are byte-identical whatever order, rank or attempt th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from planner.records import Chain, JudgedChain, LabeledPair, Pair, Plan, flip, u
 from planner.store import Shards, read_jsonl, write_jsonl
 from rewards.outcome import judged
 from selftrain.config import Config, Method
-from selftrain.rows import Drawn, balanced, broken, dpo_rows, sft_rows
+from selftrain.rows import Drawn, balanced, broken, dpo_rows, sft_rows, whole_groups
 from selftrain.sample import Sampler
 
 
@@ -104,9 +104,16 @@ def write_rows(
         drawn: Iterator[Drawn] = make(found, PairReader(chains.pairs), config.style, config.rows, seed=config.seed, counts=into)
         return drawn
 
-    passes = iter((counts, Counter[str]()))  # the second pass would count everything again
+    passes = iter((counts,))
+
+    def drawn() -> Iterable[Drawn]:
+        return draw(next(passes, Counter()))  # later passes would count everything again
+
+    every = drawn
+    if method == "sft" and config.rows.whole_groups:
+        every = whole_groups(drawn, chains.pairs, counts)
     share = config.rows.max_unparsed_share if method == "dpo" else 1.0
-    rows = balanced(lambda: draw(next(passes)), max_unparsed_share=share, counts=counts)
+    rows = balanced(every, max_unparsed_share=share, counts=counts)
     written = write_jsonl(path, broken(rows, special))
     if not written:
         hint = (

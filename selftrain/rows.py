@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, product
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from planner.records import Chain, JudgedChain, Message, Order, Pair, Record, Verdict, digest, flip
+from planner.records import ORDERS, Chain, JudgedChain, LabeledPair, Message, Order, Pair, Record, Verdict, digest, flip
+from planner.store import read_jsonl
 from planner.styles.evalplanner import EvalPlannerStyle
 from planner.verdict import names_something
 from prompts import CHAIN_TAGS, break_tokens
@@ -41,6 +43,7 @@ class Drawn(NamedTuple):
     """A row and what balancing needs to know of it."""
 
     row: SftRow | DpoRow
+    pair_id: str
     gold: str
     key: str
     unparsed: bool = False
@@ -92,7 +95,7 @@ def sft_rows(
         chosen = min(right, key=lambda one: digest("sft", str(seed), one.chain.id))
         pair = pair_of(pair_id).shown(order)
         row = SftRow(prompt=style.judge_prompt(pair).messages, completion=_answer(style, chosen.chain))
-        yield Drawn(row, chosen.gold, digest(pair_id, order))
+        yield Drawn(row, pair_id, chosen.gold, digest(pair_id, order))
 
 
 def dpo_rows(
@@ -110,7 +113,7 @@ def dpo_rows(
         counts["over_cap"] += max(0, len(found) - rows.max_pairs_per_order)
         for chosen, rejected, gold in found[: rows.max_pairs_per_order]:
             row = DpoRow(prompt=prompt, chosen=_answer(style, chosen), rejected=_answer(style, rejected))
-            yield Drawn(row, gold, digest(chosen.id, rejected.id, rejected.verdict), rejected.verdict == "none")
+            yield Drawn(row, pair_id, gold, digest(chosen.id, rejected.id, rejected.verdict), rejected.verdict == "none")
 
 
 def _contrasts(
@@ -143,6 +146,20 @@ def _said(chain: Chain, verdict: Verdict, style: EvalPlannerStyle) -> Chain:
     """A forced chain with another verdict; an execution that is a finding is that verdict's."""
     found = {"execution": style.finding(verdict)} if chain.execution in (style.finding("A"), style.finding("B")) else {}
     return chain.model_copy(update={"verdict": verdict, **found})
+
+
+def whole_groups(drawn: Callable[[], Iterable[Drawn]], pairs: Path, counts: Counter[str]) -> Callable[[], Iterable[Drawn]]:
+    """Only the rows of groups of which every pair has one in both orders. Memory is an id a pair.
+
+    Args:
+        drawn: called twice, and again by whoever calls what is returned; must give the same rows.
+        pairs: the file of labelled pairs that the rows were drawn from.
+    """
+    found = Counter(one.pair_id for one in drawn())
+    torn = {one.cluster for one in read_jsonl(pairs, LabeledPair) if found[one.pair.id] < len(ORDERS)}
+    kept = {one.pair.id for one in read_jsonl(pairs, LabeledPair) if one.cluster not in torn}
+    counts["group_not_whole"] += sum(n for pair_id, n in found.items() if pair_id not in kept)
+    return lambda: (one for one in drawn() if one.pair_id in kept)
 
 
 def balanced(drawn: Callable[[], Iterable[Drawn]], *, max_unparsed_share: float, counts: Counter[str]) -> Iterator[SftRow | DpoRow]:
