@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -19,12 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.execute import ForcedVerdict, forced_chain
-from planner.records import ORDERS, Chain, Completion, JudgedChain, Label, LabeledPair, Message, Order, Pair, digest
+from planner.records import ORDERS, Chain, Completion, JudgedChain, Label, LabeledPair, Message, Order, Pair, digest, flip
+from planner.store import write_jsonl
 from planner.styles.evalplanner import EvalPlannerStyle
 from prompts import CHAIN_TAGS, EXECUTION_START, FINAL_VERDICT, PLAN_START
 from rewards.outcome import judged
 from selftrain.config import Pairing, RowsConfig
-from selftrain.rows import DpoRow, Drawn, SftRow, balanced, broken, dpo_rows, sft_rows, verdict_only_rows
+from selftrain.rows import DpoRow, Drawn, SftRow, balanced, broken, dpo_rows, sft_rows, verdict_only_rows, whole_groups
 from selftrain.train import passes
 
 STYLE = EvalPlannerStyle()
@@ -332,7 +334,7 @@ def test_a_chain_that_ended_without_a_verdict_can_be_rejected() -> None:
 
 def fake(key: str, gold: str, unparsed: bool = False) -> Drawn:
     content = f"{key} {gold}{' unparsed' * unparsed}"
-    return Drawn(SftRow(prompt=(), completion=(Message(role="assistant", content=content),)), gold, key, unparsed)
+    return Drawn(SftRow(prompt=(), completion=(Message(role="assistant", content=content),)), key, gold, key, unparsed)
 
 
 def kept(drawn: list[Drawn], share: float) -> tuple[list[str], Counter[str]]:
@@ -418,6 +420,27 @@ def test_real_rows_come_out_balanced() -> None:
         )
         golds = Counter(verdict(answer(getattr(row, side))) for row in rows)
         assert golds["A"] == golds["B"] > 5
+
+
+def test_a_group_trains_only_where_each_of_its_pairs_is_right_in_both_orders(tmp_path: Path) -> None:
+    twins = {
+        name: [labeled(f"{name}{i}").model_copy(update={"group": name}) for i in range(2)] for name in ("whole", "torn", "lost")
+    }
+    alone = labeled("alone")  # no group: the pair is one itself
+    pairs = [*twins["whole"], *twins["torn"], *twins["lost"], alone]
+    wrong = {(twins["torn"][1].pair.id, "ba")}
+    lost = twins["lost"][0].pair.id  # not one chain: its plan was cut off
+    chains = [
+        chain(of, order, verdict=of.gold(order) if (of.pair.id, order) not in wrong else flip(of.gold(order)))
+        for of in pairs for order in ORDERS if of.pair.id != lost
+    ]  # fmt: skip
+    write_jsonl(tmp_path / "pairs.jsonl", pairs)
+    counts: Counter[str] = Counter()
+    every = whole_groups(lambda: run(sft_rows, chains, pairs)[0], tmp_path / "pairs.jsonl", counts)
+    kept_ids = [one.pair_id for one in every()]
+    assert kept_ids == [of.pair.id for of in [*twins["whole"], alone] for _ in ORDERS]
+    assert [one.pair_id for one in every()] == kept_ids, "it is read more than once"
+    assert counts == {"group_not_whole": 3 + 2}
 
 
 # -- the same chains, the same rows ------------------------------------------------------------------------------------
