@@ -127,6 +127,8 @@ class SftConfig(TrainConfig):
     decision_weight: Annotated[float, Field(ge=1)] = 1.0
     """Loss weight of the tokens by which a chain decides: what a finding says of each answer, and the letter of the verdict. All
     others weigh 1. Not in the paper; for small models, whose one deciding token drowns in seventy others (docs/learning.md)."""
+    form_steps: Count = 0
+    """Optimiser steps at the start that weigh all tokens alike: a chain's form comes before what it decides."""
 
 
 class DpoConfig(TrainConfig):

@@ -143,7 +143,7 @@ def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: An
             common["remove_unused_columns"] = False
         trainer = SFTTrainer(args=SFTConfig(**common, padding_free=padding_free), **shared)
         if config.sft.decision_weight != 1:
-            weigh_log_probs(trainer.model)
+            weigh_log_probs(trainer.model, lambda: trainer.state.global_step >= config.sft.form_steps)
     else:
         weight = config.dpo.sft_weight
         preference = DPOConfig(

@@ -1,7 +1,8 @@
 """SFT with more weight on the tokens by which a chain decides (`sft.decision_weight`; not in the paper, and off unless asked for).
 
 A small judge's chain is mostly form and plan: of some seventy trained tokens, the first that says what the execution finds decides all
-others. In a plain mean over tokens its gradient drowns in theirs. Weights average to one in each row, so losses stay comparable.
+others. In a plain mean over tokens its gradient drowns in theirs. Weights average to one in each row, so losses stay comparable. The form has to be learnt
+before the decision stands anywhere, so the first `sft.form_steps` weigh all tokens alike.
 
 TRL does the rest: rows come to it as tokens and labels with a third column beside them, and its head's log-probabilities are
 multiplied by that column before TRL sums them.
@@ -9,6 +10,7 @@ multiplied by that column before TRL sums them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
@@ -65,13 +67,13 @@ class WeightsCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
         return {**batch, "weights": weights}
 
 
-def weigh_log_probs(model: Any) -> None:
-    """Have the model multiply the log-probabilities that TRL asks for by the batch's `weights`."""
+def weigh_log_probs(model: Any, weighs: Callable[[], bool]) -> None:
+    """Have the model multiply the log-probabilities that TRL asks for by the batch's `weights`, whenever `weighs()`."""
     plain = model.forward
 
     def forward(*args: Any, weights: Any = None, **kwargs: Any) -> Any:
         output = plain(*args, **kwargs)
-        if weights is not None:
+        if weights is not None and weighs():
             output.log_probs = output.log_probs * weights[:, 1:]  # (rows, tokens - 1)
         return output
 

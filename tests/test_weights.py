@@ -112,4 +112,6 @@ def test_the_loss_is_the_weighted_mean_of_the_tokens_own(tiny_model: Path, tmp_p
         total -= float((weights * log_probs).sum())
         count += float((weights > 0).sum())
     assert first_loss(tmp_path, tiny_model, decision_weight=50) == pytest.approx(total / count, rel=1e-3)
-    assert first_loss(tmp_path, tiny_model) != pytest.approx(total / count, rel=1e-3), "this test could not fail"
+    plain = first_loss(tmp_path, tiny_model)
+    assert plain != pytest.approx(total / count, rel=1e-3), "this test could not fail"
+    assert first_loss(tmp_path, tiny_model, decision_weight=50, form_steps=1) == pytest.approx(plain, rel=1e-3)
