@@ -1,7 +1,8 @@
 """From a plan and a pair to chains: executions in one order, whole chains at test time, and forced verdicts.
 
 A forced verdict (blueprint rule 2) is read where a chain ended or ran out without naming one: its text is trimmed to whole
-sentences, the closing tags are appended, and P(A) is read against P(B) at the letter of the verdict. `ask_forced` only
+sentences, the closing tags are appended, and P(A) is read against P(B), and against P(tie) where the style knows ties, at the
+letter of the verdict. `ask_forced` only
 reads; whether the verdict is drawn (training) or taken at its maximum (test), and whether the position's bias is subtracted
 first, is decided by `forced_chain` and `position_bias`, which need no engine and give the same answer on any machine.
 """
@@ -15,11 +16,11 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from planner.engines.base import Choice, Engine, EngineError, Request, Sampling
-from planner.records import ORDERS, Chain, Completion, Order, Pair, Plan, Record, digest
+from planner.engines.base import Alternatives, Choice, Engine, EngineError, Request, Sampling
+from planner.records import LETTERS, ORDERS, Chain, Completion, Order, Pair, Plan, Record, digest
 from planner.styles.base import ChainParts, Prompt, Style, make_chain
 from planner.styles.evalplanner import EvalPlannerStyle
-from planner.verdict import names_something, p_a_from_logps, trim_to_sentence
+from planner.verdict import decided, names_something, p_a_from_logps, trim_to_sentence
 from prompts import CHAIN_TAGS
 
 
@@ -44,6 +45,20 @@ class ForcedVerdict(Record):
     """The trimmed text that the verdict was read after."""
     logp_a: Annotated[float, Field(le=0)]
     logp_b: Annotated[float, Field(le=0)]
+    logp_tie: Annotated[float, Field(le=0)] | None = Field(default=None, exclude_if=lambda logp: logp is None)
+    """None where the style knows no ties."""
+
+    @property
+    def p_tie(self) -> float | None:
+        """P(tie) against the two others together; None where a tie was not possible."""
+        if self.logp_tie is None:
+            return None
+        logps = (self.logp_a, self.logp_b, self.logp_tie)
+        top = max(logps)
+        if top == -math.inf:  # nothing is possible, so nothing is preferred
+            return 1 / 3
+        weights = [math.exp(logp - top) for logp in logps]
+        return weights[2] / math.fsum(weights)
 
     @property
     def log_odds(self) -> float:
@@ -139,10 +154,11 @@ def needs_forcing(chain: Chain) -> bool:
 
 
 def ask_forced(engine: Engine, style: Style, inputs: Iterable[tuple[ExecutionInput, Chain]]) -> Iterator[ForcedVerdict]:
-    """Read P(A) and P(B) at the verdict of each chain; yields as they finish. Chains whose text no longer fits are left out.
+    """Read P(A), P(B) and, in a style with ties, P(tie) at the verdict of each chain; yields as they finish. Chains whose text no
+    longer fits are left out.
 
     Raises:
-        EngineError: a family whose verdict is no letter.
+        EngineError: a family whose verdict is no letter; ties asked of a server, which tells of A and B alone.
     """
     held: dict[str, tuple[list[str], str]] = {}
 
@@ -162,10 +178,16 @@ def ask_forced(engine: Engine, style: Style, inputs: Iterable[tuple[ExecutionInp
                 if engine.fits(item.prompt.messages, prefill, 1):
                     yield Choice(key, item.prompt.messages, prefill)
 
-    for key, logp_a, logp_b in engine.choose(requests()):
+    answers: Iterator[tuple[str, tuple[float, ...]]]
+    if "tie" in style.verdict_texts()[1].values():
+        answers = engine.likelihood(Alternatives(*asked, tuple(LETTERS.values())) for asked in requests())
+    else:
+        answers = ((key, (logp_a, logp_b)) for key, logp_a, logp_b in engine.choose(requests()))
+    for key, logps in answers:
         chain_ids, execution = held.pop(key)
+        read = dict(zip(("logp_a", "logp_b", "logp_tie"), (min(logp, 0.0) for logp in logps), strict=False))
         for chain_id in chain_ids:
-            yield ForcedVerdict(chain_id=chain_id, execution=execution, logp_a=min(logp_a, 0.0), logp_b=min(logp_b, 0.0))
+            yield ForcedVerdict(chain_id=chain_id, execution=execution, **read)
 
 
 def _execution_to_force(chain: Chain) -> str:
@@ -187,14 +209,15 @@ def forced_chain(chain: Chain, forced: ForcedVerdict, *, bias: float = 0.0, draw
 
     Args:
         bias: log-odds to subtract, from `position_bias`.
-        draw: a uniform number in [0, 1): the verdict is drawn with probability P(A). None: the likelier of the two.
+        draw: a uniform number in [0, 1): the verdict is drawn by its probability. None: the likeliest.
     """
     p_a = p_a_from_logps(forced.log_odds - bias, 0.0)
     return chain.model_copy(
         update={
             "execution": forced.execution,
-            "verdict": "A" if (p_a > draw if draw is not None else p_a >= 0.5) else "B",
+            "verdict": decided(p_a, forced.p_tie, draw),
             "p_a": p_a,
+            "p_tie": forced.p_tie,
             "forced": True,
         }
     )

@@ -19,6 +19,7 @@ from planner.engines.base import Alternatives, Engine
 from planner.execute import ExecutionInput
 from planner.records import Chain, Completion, Record, Verdict
 from planner.styles.base import Style
+from planner.verdict import decided
 
 _UNWRITTEN = Completion(text="", finish_reason="stop", tokens=0)
 
@@ -58,13 +59,9 @@ def judge_by_likelihood(
         item = held.pop(key)
         p = verdict_probabilities(list(ways.values()), logps)
         p_a = calibration.p_a(p["A"] / (p["A"] + p["B"]) if p["A"] + p["B"] else 0.5)
-        shared = {"A": p_a * (p["A"] + p["B"]), "B": (1 - p_a) * (p["A"] + p["B"])}
-        verdict: Verdict = "A" if shared["A"] >= shared["B"] else "B"
-        if p.get("tie", 0.0) > shared[verdict]:
-            verdict = "tie"
         chain = Chain(
             pair_id=item.pair.id, order=item.order, plan_id="", plan=None, sample=0, completion=_UNWRITTEN, execution="",
-            verdict=verdict, p_a=p_a, p_tie=p.get("tie"),
+            verdict=decided(p_a, p.get("tie")), p_a=p_a, p_tie=p.get("tie"),
         )  # fmt: skip
         yield key, [chain]
 

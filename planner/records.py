@@ -25,6 +25,8 @@ Outcome = Literal["right", "wrong", "no_verdict", "cut_off"]
 FinishReason = Literal["stop", "length"]
 
 ORDERS: tuple[Order, Order] = ("ab", "ba")
+LETTERS: dict[Label, str] = {"A": "A", "B": "B", "tie": "C"}
+"""How a verdict is written in its tag: `[[C]]` is the tie of the MT-Bench prompts."""
 _FLIP: dict[Verdict, Verdict] = {"A": "B", "B": "A", "tie": "tie", "none": "none"}
 
 
@@ -214,7 +216,7 @@ class Chain(Record):
     reference: str | None = None
     """An answer of its own that the judge wrote beside its reasons, where its family does."""
     p_tie: float | None = None
-    """P(tie), where the verdict was decided by likelihood and a tie was possible."""
+    """P(tie), where the verdict was decided by likelihood or forced, and a tie was possible."""
 
     @property
     def id(self) -> str:
@@ -245,7 +247,7 @@ class OrderJudgment(Record):
     reference: str | None = None
     """The answer of its own that the judge wrote, where its family does."""
     p_tie: float | None = None
-    """P(tie), where the verdict was decided by likelihood and a tie was possible."""
+    """P(tie), where the verdict was decided by likelihood or forced, and a tie was possible."""
 
 
 class Judgment(Record):

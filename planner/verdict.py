@@ -10,12 +10,11 @@ import math
 import re
 from collections.abc import Sequence
 
-from planner.records import Letter, Verdict
+from planner.records import LETTERS, Letter, Verdict
 
 # Content may hold anything but another opening: an unclosed `[[` must not swallow the tag after it.
 _TAG = re.compile(r"\[\[((?:(?!\[\[).)*?)\]\]", re.DOTALL)
-# `C` is the tie of the MT-Bench prompts.
-_MEANING: dict[str, Verdict] = {"A": "A", "B": "B", "C": "tie", "TIE": "tie"}
+_MEANING: dict[str, Verdict] = {"TIE": "tie", **{letter: label for label, letter in LETTERS.items()}}
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)|\n")
 
 
@@ -54,6 +53,21 @@ def p_a_from_logps(logp_a: float, logp_b: float) -> float:
     if logp_a == logp_b:
         return 0.5
     return 1 / (1 + math.exp(min(logp_b - logp_a, 700.0)))
+
+
+def decided(p_a: float, p_tie: float | None = None, draw: float | None = None) -> Verdict:
+    """The verdict that probabilities make.
+
+    Args:
+        p_a: P(A) against P(B).
+        p_tie: P(tie) against the two together; None where a tie is not possible.
+        draw: a uniform number in [0, 1): the verdict is drawn. None: the likeliest, A before B before a tie.
+    """
+    tie = p_tie or 0.0
+    a, b = p_a * (1 - tie), (1 - p_a) * (1 - tie)
+    if draw is not None:
+        return "A" if a > draw else "tie" if a + tie > draw else "B"
+    return "tie" if tie > max(a, b) else "A" if a >= b else "B"
 
 
 def trim_to_sentence(text: str) -> str:

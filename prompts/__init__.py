@@ -88,11 +88,12 @@ def template(folder: PromptFolder, name: str) -> tuple[tuple[Role, str], ...]:
 
 
 @cache
-def text_digest(prompt_set: PromptFolder) -> str:
-    """Hash of a whole set's text, for the stamp that a run is resumed under."""
+def text_digest(prompt_set: PromptFolder, *, ties: bool = True) -> str:
+    """Hash of a whole set's text, for the stamp that a run is resumed under. `ties`: with the prompts that allow one."""
     import hashlib
 
-    found = sorted((files("prompts") / prompt_set).iterdir(), key=lambda item: item.name)
+    every = (item for item in (files("prompts") / prompt_set).iterdir() if ties or not item.name.endswith("-tie.txt"))
+    found = sorted(every, key=lambda item: item.name)
     return hashlib.sha256("\0".join(f.name + f.read_text(encoding="utf-8") for f in found).encode()).hexdigest()[:16]
 
 
@@ -128,7 +129,9 @@ def render(
 @cache
 def _markers(folder: PromptFolder) -> tuple[tuple[re.Pattern[str], str], ...]:
     """(pattern, replacement) of what a set's prompts and their answers are marked with, found in the files so that none is forgotten."""
-    texts = [text for file in (files("prompts") / folder).iterdir() for _, text in template(folder, file.name.removesuffix(".txt"))]
+    # A prompt that allows a tie is marked as the one that does not; its `[[C]]` must not make `[C]` a marker of the whole set.
+    names = [file.name.removesuffix(".txt") for file in (files("prompts") / folder).iterdir() if not file.name.endswith("-tie.txt")]
+    texts = [text for name in names for _, text in template(folder, name)]
     bracketed = {inner for text in (*texts, _REFERENCE) for inner in _BRACKETED.findall(text)}
     bracketed |= {tag[1:-1] for tag in CHAIN_TAGS} if folder in get_args(PromptSet) else set()
     inner = "|".join(r"\s+".join(map(re.escape, marker.split())) for marker in sorted(bracketed, key=len, reverse=True))

@@ -7,18 +7,34 @@ narrower than what n clusters can rule out, so that a judge that always does the
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+from pydantic import Field
 from scipy.stats import bootstrap
 
-from planner.records import Chain, LabeledPair, Order, Record, flip
+from planner.records import Chain, Label, LabeledPair, Order, Record, Verdict, flip
 from rewards.outcome import outcome
 from rewards.support import supports
 
 Interval = tuple[float, float]
+
+
+class Ties(Record):
+    """What a judge made of three labels. Of judgments, in the naming of the prompt."""
+
+    n: int
+    """Pairs labelled a tie."""
+    said: float
+    """Verdicts of a tie / judgments."""
+    accuracy: float
+    """Right judgments / judgments of pairs labelled a tie."""
+    confusion: dict[Label, dict[Verdict, int]]
+    """Judgments by label and verdict."""
+    ci95: dict[str, Interval]
+    """Of `said` and `accuracy`."""
 
 
 class Score(Record):
@@ -49,6 +65,8 @@ class Score(Record):
     ci95: dict[str, Interval]
     kinds: dict[str, dict[str, float]]
     """By kind of pair: n, accuracy, position_consistent."""
+    ties: Ties | None = Field(default=None, exclude_if=lambda ties: ties is None)
+    """None where no pair is labelled a tie; else `accuracy` is over three labels."""
 
 
 def score(items: Iterable[tuple[LabeledPair, Mapping[Order, Chain]]], *, seed: int = 0) -> Score:
@@ -99,6 +117,21 @@ def score(items: Iterable[tuple[LabeledPair, Mapping[Order, Chain]]], *, seed: i
             }
             for kind, found in sorted(kinds.items())
         },
+        ties=_ties(rows, seed),
+    )
+
+
+def _ties(rows: list[dict[str, Any]], seed: int) -> Ties | None:
+    tied = [row for row in rows if row["label"] == "tie"]
+    if not tied:
+        return None
+    cells = Counter(cell for row in rows for cell in row["cells"])
+    return Ties(
+        n=len(tied),
+        said=sum(row["said_tie"] for row in rows) / (2 * len(rows)),
+        accuracy=sum(row["right"] for row in tied) / (2 * len(tied)),
+        confusion={label: {verdict: cells[label, verdict] for verdict in get_args(Verdict)} for label in get_args(Label)},
+        ci95={"said": interval(rows, "said_tie", per=2, seed=seed), "accuracy": interval(tied, "right", per=2, seed=seed)},
     )
 
 
@@ -109,6 +142,9 @@ def _row(labeled: LabeledPair, chains: Mapping[Order, Chain]) -> dict[str, Any]:
     all_chains = list(chains.values())
     return {
         "kind": labeled.kind,
+        "label": labeled.better,
+        "cells": [(labeled.gold(chain.order), chain.verdict) for chain in all_chains],
+        "said_tie": sum(chain.verdict == "tie" for chain in all_chains),
         "cluster": labeled.cluster,
         "right": sum(right),
         "right_free": sum(ok and not chain.forced for ok, chain in zip(right, all_chains, strict=True)),

@@ -38,6 +38,8 @@ class PairsConfig(SourceConfig):
     """`built`: `path` is a folder that `evalplanner data build` made."""
     kinds: tuple[str, ...] = ()
     """`builtin`: the kinds to train on; empty: all."""
+    ties: Fraction = 0.0
+    """`builtin`: share of pairs whose answers both meet the instruction or both break it. Needs the run's `ties`."""
     hygiene: HygieneConfig = HygieneConfig()
     """For the sources that read or write text of others: all but `builtin`, `built`, `jsonl` and `gsm8k_solutions`."""
     validation: PositiveInt = 300
@@ -51,6 +53,8 @@ class PairsConfig(SourceConfig):
             raise ValueError('pairs.path is for sources that read a file; "builtin" reads none')
         if self.source != "builtin" and self.path is None:
             raise ValueError(f'pairs.source = "{self.source}" needs pairs.path, e.g. pairs.path=\'"FILE.jsonl"\'')
+        if self.source != "builtin" and self.ties:
+            raise ValueError(f'pairs.ties is for builtin pairs; a tie of "{self.source}" is one in its rows')
         if self.source != "builtin" and (set(self.held_out) - {"known"} or self.kinds):
             raise ValueError(f'pairs.source = "{self.source}" has only the split "known" and no kinds')
         return self
@@ -209,6 +213,8 @@ class Config(Record):
     plan_kind: PlanKind = "unconstrained"
     execution_form: ExecutionForm = "free"
     """How the seed executes its plans; `findings` is for small-model recipes."""
+    ties: bool = False
+    """A third verdict: prompts allow a tie, pairs labelled one train, and rows are balanced over A, B and tie. Not in the paper."""
     judge_tokens: PositiveInt = 2048
     """Of a whole chain at test time (paper: 2048)."""
     pairs: PairsConfig = PairsConfig()
@@ -238,6 +244,10 @@ class Config(Record):
             raise ValueError(
                 'execution_form = "findings" needs sampling.force_verdict and rows.train_forced: its verdicts are all forced'
             )
+        if self.pairs.ties and not self.ties:
+            raise ValueError("pairs.ties needs ties = true: without a third verdict no judge could be right on them")
+        if self.ties and self.sampling.force_verdict and self.seed_engine and self.seed_engine.kind == "server":
+            raise ValueError("a server tells of A and B alone, and ties = true forces three ways: leave seed_engine or force_verdict")
         if not self.iterations:
             raise ValueError("iterations is empty: there is nothing to train")
         if "sft" not in self.iterations[0].train and self.model == EMBEDDED:
@@ -255,7 +265,9 @@ class Config(Record):
 
     @property
     def style(self) -> EvalPlannerStyle:
-        return EvalPlannerStyle(prompt_set=self.prompts, plan_kind=self.plan_kind, execution_form=self.execution_form)
+        return EvalPlannerStyle(
+            prompt_set=self.prompts, plan_kind=self.plan_kind, execution_form=self.execution_form, ties=self.ties
+        )
 
     @property
     def run_folder(self) -> Path:

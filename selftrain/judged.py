@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from planner.errors import UserError
 from planner.execute import ForcedVerdict, forced_chain, position_bias
-from planner.records import Chain, JudgedChain, LabeledPair, Pair, Plan, flip, uniform
+from planner.records import Chain, JudgedChain, Label, LabeledPair, Pair, Plan, flip, uniform
 from planner.store import Shards, read_jsonl, write_jsonl
-from rewards.outcome import judged
+from rewards.outcome import judged, outcome
 from selftrain.config import Config, Method
 from selftrain.rows import Drawn, balanced, broken, dpo_rows, sft_rows, whole_groups
 from selftrain.sample import Sampler
@@ -99,7 +99,7 @@ def write_rows(
     def draw(into: Counter[str]) -> Iterator[Drawn]:
         found = read_jsonl(chains.judged, JudgedChain)
         if shuffled:
-            found = (_shuffled(one, config.seed) for one in found)
+            found = (_shuffled(one, config.style.labels, config.seed) for one in found)
         make: Any = sft_rows if method == "sft" else dpo_rows
         drawn: Iterator[Drawn] = make(found, PairReader(chains.pairs), config.style, config.rows, seed=config.seed, counts=into)
         return drawn
@@ -113,12 +113,15 @@ def write_rows(
     if method == "sft" and config.rows.whole_groups:
         every = whole_groups(drawn, chains.pairs, counts)
     share = config.rows.max_unparsed_share if method == "dpo" else 1.0
-    rows = balanced(every, max_unparsed_share=share, counts=counts)
+    labels = config.style.labels
+    rows = balanced(every, max_unparsed_share=share, counts=counts, labels=labels)
     written = write_jsonl(path, broken(rows, special))
     if not written:
         hint = (
             "; rows.train_forced = true, under another name=, lets forced verdicts train"
             if counts["forced"] and not config.rows.train_forced
+            else f"; ties = true balances rows over {', '.join(labels)}, and needs right chains of each"
+            if config.ties
             else ""
         )
         raise UserError(f"{path}: no {method} row could be made of {chains.judged}: left out {told(counts)}{hint}")
@@ -148,10 +151,7 @@ def told(counts: Counter[str]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.most_common() if n) or "nothing"
 
 
-def _shuffled(one: JudgedChain, seed: int) -> JudgedChain:
-    coin = "A" if uniform("shuffled", str(seed), one.chain.pair_id) < 0.5 else "B"
-    gold: Any = coin if one.chain.order == "ab" else flip(coin)  # type: ignore[arg-type]
-    if gold == one.gold:
-        return one
-    outcome: Any = {"right": "wrong", "wrong": "right"}.get(one.outcome, one.outcome)
-    return one.model_copy(update={"gold": gold, "outcome": outcome})
+def _shuffled(one: JudgedChain, labels: tuple[Label, ...], seed: int) -> JudgedChain:
+    drawn = labels[int(uniform("shuffled", str(seed), one.chain.pair_id) * len(labels))]
+    gold = drawn if one.chain.order == "ab" else flip(drawn)
+    return one.model_copy(update={"gold": gold, "outcome": outcome(one.chain, gold)})

@@ -16,7 +16,7 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from planner.records import ORDERS, Chain, JudgedChain, LabeledPair, Message, Order, Pair, Record, Verdict, digest, flip
+from planner.records import LETTERS, ORDERS, Chain, JudgedChain, Label, LabeledPair, Message, Order, Pair, Record, digest
 from planner.store import read_jsonl
 from planner.styles.evalplanner import EvalPlannerStyle
 from planner.verdict import names_something
@@ -61,7 +61,7 @@ def why_not(judged: JudgedChain, style: EvalPlannerStyle, rows: RowsConfig) -> s
         return "disagrees"
     if judged.outcome in ("cut_off", "no_verdict"):
         return judged.outcome
-    if "tie" in (chain.verdict, judged.gold):
+    if not style.ties and "tie" in (chain.verdict, judged.gold):
         return "tie"
     if chain.forced and not rows.train_forced:
         return "forced"
@@ -139,12 +139,19 @@ def _contrasts(
     # The text of a forced chain was written before its verdict was drawn, so only the verdict may differ, and what it found.
     for one in usable:
         if one.chain.forced:
-            yield _said(one.chain, one.gold, style), _said(one.chain, flip(one.gold), style), one.gold
+            yield _said(one.chain, one.gold, style), _said(one.chain, _other(one, style), style), one.gold
 
 
-def _said(chain: Chain, verdict: Verdict, style: EvalPlannerStyle) -> Chain:
+def _other(judged: JudgedChain, style: EvalPlannerStyle) -> Label:
+    """The verdict to reject beside the right one: the chain's own where that was wrong, else one of the others, by hash."""
+    others = [label for label in style.labels if label != judged.gold]
+    own = [label for label in others if label == judged.chain.verdict]
+    return min(own or others, key=lambda label: digest("other", judged.chain.id, label))
+
+
+def _said(chain: Chain, verdict: Label, style: EvalPlannerStyle) -> Chain:
     """A forced chain with another verdict; an execution that is a finding is that verdict's."""
-    found = {"execution": style.finding(verdict)} if chain.execution in (style.finding("A"), style.finding("B")) else {}
+    found = {"execution": style.finding(verdict)} if chain.execution in map(style.finding, style.labels) else {}
     return chain.model_copy(update={"verdict": verdict, **found})
 
 
@@ -162,30 +169,32 @@ def whole_groups(drawn: Callable[[], Iterable[Drawn]], pairs: Path, counts: Coun
     return lambda: (one for one in drawn() if one.pair_id in kept)
 
 
-def balanced(drawn: Callable[[], Iterable[Drawn]], *, max_unparsed_share: float, counts: Counter[str]) -> Iterator[SftRow | DpoRow]:
-    """Rows with as many gold A as gold B, and no more unparsed rejected sides than the share allows.
+def balanced(
+    drawn: Callable[[], Iterable[Drawn]], *, max_unparsed_share: float, counts: Counter[str], labels: tuple[Label, ...] = ("A", "B")
+) -> Iterator[SftRow | DpoRow]:
+    """Rows with as many of each gold label, and no more unparsed rejected sides than the share allows.
 
     `drawn` is called twice and must give the same rows, so that they need not be held: the first pass keeps one key a row.
     """
     first = [(one.key, one.gold, one.unparsed) for one in drawn()]
     # By hash, unparsed ones last: what must go is taken from the end, so the share holds for the rows that stay.
-    by_gold = [sorted((unparsed, key) for key, gold, unparsed in first if gold == side) for side in ("A", "B")]
+    by_gold = [sorted((unparsed, key) for key, gold, unparsed in first if gold == label) for label in labels]
     parsed = [sum(not unparsed for unparsed, _ in keys) for keys in by_gold]
     even = size = min(map(len, by_gold))
-    while sum(max(0, size - n) for n in parsed) > max_unparsed_share * (2 * size):
+    while sum(max(0, size - n) for n in parsed) > max_unparsed_share * (len(labels) * size):
         size -= 1
     counts["surplus_of_one_label"] += sum(len(keys) - even for keys in by_gold)
-    counts["over_unparsed_share"] += 2 * (even - size)
+    counts["over_unparsed_share"] += len(labels) * (even - size)
     kept = {key for keys in by_gold for _, key in keys[:size]}
     for one in drawn():
         if one.key in kept:
             yield one.row
 
 
-def verdict_only_rows(pairs: Iterable[tuple[Pair, str, Order]], style: EvalPlannerStyle) -> Iterator[SftRow]:
+def verdict_only_rows(pairs: Iterable[tuple[Pair, Label, Order]], style: EvalPlannerStyle) -> Iterator[SftRow]:
     """The control: the gold verdict alone, no plan and no execution, under the same prompt (paper, Table 6, row 2)."""
     for pair, gold, order in pairs:
-        completion = Message(role="assistant", content=f"[Final Verdict]\n[[{gold}]]")
+        completion = Message(role="assistant", content=f"[Final Verdict]\n[[{LETTERS[gold]}]]")
         yield SftRow(prompt=style.judge_prompt(pair.shown(order)).messages, completion=(completion,))
 
 

@@ -22,6 +22,12 @@ from selftrain.pairs import prefer_baseline
 
 COIN = {"accuracy": 0.5, "position_consistent": 0.25}
 """A judge that tosses for each order."""
+_DIE = {"accuracy": 1 / 3, "position_consistent": 1 / 9}
+
+
+def coin(config: Config) -> dict[str, float]:
+    """What drawing the verdicts comes to: two of them, or with ties three."""
+    return _DIE if config.ties else COIN
 
 
 def write_summary(config: Config, folder: Path, checkpoints: list[str], controls: list[str], metrics: list[dict[str, Any]]) -> None:
@@ -53,7 +59,7 @@ def write_summary(config: Config, folder: Path, checkpoints: list[str], controls
         "name": config.name,
         "checkpoints": entries(checkpoints),
         "controls": entries(controls),
-        "coin": COIN,
+        "coin": coin(config),
         "baselines": baselines,
         "contaminated_with": ["gsm8k"] if config.pairs.source == "gsm8k_solutions" else [],
         "stages": stages,
@@ -64,7 +70,8 @@ def write_summary(config: Config, folder: Path, checkpoints: list[str], controls
         },
     }
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-    draw_curves(folder / "curves.png", {(n, s): scores[n, s] for n in checkpoints for s in splits}, checkpoints, splits)
+    shown = {(n, s): scores[n, s] for n in checkpoints for s in splits}
+    draw_curves(folder / "curves.png", shown, checkpoints, splits, coin(config))
     write_report(folder)
     print_table(config, folder, scores, checkpoints, controls, splits, baselines, summary["seconds"])
 
@@ -87,7 +94,7 @@ def _baselines(path: Path) -> dict[str, float]:
     """Rules that read no instruction; on honest pairs they stay near one half."""
     every = list(read_jsonl(path, LabeledPair))
     longer = [
-        (len(one.pair.response_a) > len(one.pair.response_b)) == (one.better == "A")
+        one.better == ("A" if len(one.pair.response_a) > len(one.pair.response_b) else "B")
         for one in every
         if len(one.pair.response_a) != len(one.pair.response_b)
     ]
@@ -95,6 +102,8 @@ def _baselines(path: Path) -> dict[str, float]:
     stronger = prefer_baseline(every, "strength")
     if stronger is not None:
         found["stronger_model"] = stronger
+    if ties := sum(one.better == "tie" for one in every):
+        found["a_tie_always"] = ties / len(every)
     return found
 
 
@@ -109,9 +118,11 @@ def print_table(
     seconds: float,
 ) -> None:
     """Accuracy and position-consistent accuracy, each with its 95 % interval, of every judge on every split."""
-    console = Console(width=None if Console().is_terminal else 140)
+    console = Console(width=None if Console().is_terminal else 176 if config.ties else 140)
     table = Table(title=f"{config.name}: held-out pairs, both orders (95 % intervals, bootstrap by prompt)")
+    tied = any(one.ties for one in scores.values())
     for column, justify in (("judge", "left"), ("split", "left"), ("n", "right"), ("accuracy", "left"), ("position-consistent", "left"),
+                            *((("on ties", "left"), ("says tie", "right")) if tied else ()),
                             ("unforced", "right"), ("no verdict", "right"), ("supported", "right"), ("flip", "right")):  # fmt: skip
         table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for name in [*checkpoints, *controls]:
@@ -120,26 +131,37 @@ def print_table(
             label = "" if split != splits[0] else f"{name} (control)" if name in controls else name
             table.add_row(
                 label, split, str(one.n), _with_interval(one.accuracy, one.ci95["accuracy"]),
-                _with_interval(one.position_consistent, one.ci95["position_consistent"]),
+                _with_interval(one.position_consistent, one.ci95["position_consistent"]), *(_on_ties(one) if tied else ()),
                 f"{1 - one.forced - one.no_verdict - one.cut_off:.0%}", f"{one.no_verdict + one.cut_off:.0%}", f"{one.supported:.0%}",
                 f"{one.flip:.0%}",
                 end_section=split == splits[-1],
             )  # fmt: skip
-    table.add_row("coin", "", "", f"{COIN['accuracy']:.1%}", f"{COIN['position_consistent']:.1%}", "", "", "")
+    chance = coin(config)
+    table.add_row("chance" if config.ties else "coin", "", "", f"{chance['accuracy']:.1%}", f"{chance['position_consistent']:.1%}")
     for split in splits:
         for rule, accuracy in baselines[split].items():
-            table.add_row(f"“{rule.replace('_', ' ')} wins”", split, "", f"{accuracy:.1%}", "", "", "", "")
+            said = rule.replace("_", " ") + ("" if rule == "a_tie_always" else " wins")
+            table.add_row(f"“{said}”", split, "", f"{accuracy:.1%}")
     console.print(table)
     if config.pairs.source == "gsm8k_solutions":
         console.print("Contaminated: trained on solutions of GSM8K test problems; do not report these checkpoints on GSM8K.")
     console.print(f"{seconds / 60:.0f} minutes in all · {folder}/summary.json · {folder}/report.html")
 
 
+def _on_ties(one: Score) -> tuple[str, str]:
+    """Accuracy on the pairs that are ties, with their number, and how often a tie is said of any."""
+    if one.ties is None:
+        return "", ""
+    return f"{_with_interval(one.ties.accuracy, one.ties.ci95['accuracy'])} of {one.ties.n}", f"{one.ties.said:.0%}"
+
+
 def _with_interval(value: float, ci: tuple[float, float]) -> str:
     return f"{value:.1%} [{ci[0]:.1%}, {ci[1]:.1%}]"
 
 
-def draw_curves(path: Path, scores: dict[tuple[str, str], Score], names: list[str], splits: list[str]) -> None:
+def draw_curves(
+    path: Path, scores: dict[tuple[str, str], Score], names: list[str], splits: list[str], chance: dict[str, float]
+) -> None:
     """Accuracy and position-consistent accuracy over the checkpoints, with intervals and the coin."""
     import matplotlib
 
@@ -157,7 +179,7 @@ def draw_curves(path: Path, scores: dict[tuple[str, str], Score], names: list[st
             axis.errorbar(
                 [i + 0.06 * shift for i in range(len(names))], values, yerr=[low, high], marker="o", capsize=3, label=split
             )
-        axis.axhline(COIN[metric], color="grey", linestyle="--", linewidth=1, label="coin")
+        axis.axhline(chance[metric], color="grey", linestyle="--", linewidth=1, label="coin")
         axis.set_xticks(range(len(names)), names)
         axis.set_title(metric.replace("_", "-"))
         axis.set_ylim(0, 1)

@@ -126,7 +126,7 @@ def test_a_row_is_asked_and_answered_in_the_style_s_words() -> None:
     assert row("judgelm")[0].completion == "7 7\nwhy"
     made, _ = row("evalplanner")
     assert isinstance(made, ChatRow)
-    assert made.completion[0].content.endswith("why\n[End of Plan Execution]\n[Final Verdict]\n[[tie]]")
+    assert made.completion[0].content.endswith("why\n[End of Plan Execution]\n[Final Verdict]\n[[C]]")
 
 
 @pytest.mark.parametrize(

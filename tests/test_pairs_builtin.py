@@ -325,7 +325,7 @@ def test_what_does_not_exist_is_refused_at_once(split: Split, kinds: list[str] |
 def test_a_kind_that_does_not_tell_its_responses_apart_is_stopped() -> None:
     base = Base(x="upper", y="lower", first="LOUD", second="LOUDER", texts=("loud",), fields={"about": "", "fact": ""})
     with pytest.raises(AssertionError, match="letter_case: 'upper' does not tell 'LOUD' from 'LOUDER'"):
-        _twins("letter_case", base, Draw("train", random.Random(0)))
+        _twins("letter_case", base, Draw("train", random.Random(0)), (("upper",), ("lower",)))
 
 
 def test_the_sum_checker_runs_no_code() -> None:

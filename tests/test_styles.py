@@ -79,7 +79,16 @@ def test_free_text_without_a_verdict_is_none_and_never_a_tie(name: str, text: st
     assert parts.scores is None
 
 
-CAN_TIE = {"evalplanner", "evalplanner-short", "plain-tie", "pandalm", "judgelm", "judgelm-fast"}
+CAN_TIE = {
+    "evalplanner",
+    "evalplanner-short",
+    "evalplanner-tie",
+    "evalplanner-short-tie",
+    "plain-tie",
+    "pandalm",
+    "judgelm",
+    "judgelm-fast",
+}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.report import Figure, draw
 from rewards.score import Score
-from selftrain.summary import COIN
+from selftrain.summary import coin
 from ui.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def accuracy_figures(run: RunFolder, scores: Mapping[tuple[str, str], Score]) ->
                     [i + 0.06 * shift for i, _ in found], values, yerr=[low, high], marker="o", capsize=3,
                     label=f"{split}, n = {found[0][1].n:,} pairs",
                 )  # fmt: skip
-            axes.axhline(100 * COIN[metric], color="grey", linestyle="--", linewidth=1, label="coin")
+            axes.axhline(100 * coin(run.config)[metric], color="grey", linestyle="--", linewidth=1, label="coin")
             axes.set_xticks(range(len(names)), names)
             axes.set(
                 xlabel="checkpoint",

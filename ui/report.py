@@ -22,7 +22,7 @@ from planner.records import Chain, JudgedChain, LabeledPair
 from planner.store import write_text
 from rewards.outcome import outcome
 from rewards.score import Score, score
-from selftrain.summary import COIN
+from selftrain.summary import coin
 from ui.plots import accuracy_figures, length_figures, training_figures
 from ui.runs import SEED, RunFolder
 
@@ -49,6 +49,7 @@ def page_of(run: RunFolder) -> Page:
     }
     sections: list[Section | None] = [
         checkpoint_table(run, scores) if scores else None,
+        tie_table(scores),
         *accuracy_figures(run, scores),
         kind_table(run),
         outcome_table(run),
@@ -98,7 +99,9 @@ def checkpoint_table(run: RunFolder, scores: dict[tuple[str, str], Score]) -> Ta
         )
         for (name, split), one in scores.items()
     ]  # fmt: skip
-    rows.append(("coin", "", "", share(COIN["accuracy"]), "", share(COIN["position_consistent"]), *[""] * 6))
+    chance = coin(run.config)
+    named = "chance" if run.config.ties else "coin"
+    rows.append((named, "", "", share(chance["accuracy"]), "", share(chance["position_consistent"]), *[""] * 6))
     return Table(
         title="Checkpoints on held-out pairs",
         note="Every pair is judged in both orders. Position-consistent: right in both. Unforced: a verdict read from the probabilities, "
@@ -107,6 +110,25 @@ def checkpoint_table(run: RunFolder, scores: dict[tuple[str, str], Score]) -> Ta
                  "verdicts for first shown", "forced", "no verdict", "cut off", "tokens a judgment"),
         rows=tuple(rows),
     )  # fmt: skip
+
+
+def tie_table(scores: dict[tuple[str, str], Score]) -> Table:
+    """Where pairs are labelled ties: how often one is said, and which label got which verdict."""
+    rows = []
+    for (name, split), one in scores.items():
+        if one.ties is not None:
+            cells = (" / ".join(f"{found[said]:,}" for said in ("A", "B", "tie", "none")) for found in one.ties.confusion.values())
+            rows.append((
+                name, split, f"{one.ties.n:,} of {one.n:,}", share(one.ties.accuracy, one.ties.ci95["accuracy"]),
+                share(one.ties.said, one.ties.ci95["said"]), *cells,
+            ))  # fmt: skip
+    return Table(
+        title="Ties on held-out pairs",
+        note="Accuracy on the pairs labelled a tie, and how often a tie was said of any pair, each with its 95 % interval. Then, for each "
+        "label, how many judgments said A / B / tie / nothing, in the naming of the prompt.",
+        columns=("judge", "split", "ties (pairs)", "right on ties", "ties said", "labelled A", "labelled B", "labelled tie"),
+        rows=tuple(rows),
+    )
 
 
 def kind_table(run: RunFolder) -> Table:

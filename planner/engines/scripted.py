@@ -23,7 +23,8 @@ def default_script(request: Request, draw: int) -> str:
     """Plans, executions and whole chains whose verdict is a coin that the prompt and the draw decide; some name none."""
     seed = (*(m.content for m in request.messages), request.prefill, str(draw))
     coin, form = uniform("coin", *seed), uniform("form", *seed)
-    letter = "A" if coin < 0.5 else "B"
+    letters = "ABC" if any("call it a tie" in message.content for message in request.messages) else "AB"
+    letter = letters[int(coin * len(letters))]
     plan = f"Check point {int(form * 97)} of the task."
     execution = f"Answer {letter} meets point {int(coin * 97)}."
     closing = f"{EXECUTION_END}\n{FINAL_VERDICT}\n[[{letter}]]"

@@ -19,6 +19,8 @@ AnyStyle = EvalPlannerStyle | MtBenchStyle | SelfTaughtStyle | PlainStyle | Pand
 STYLES: dict[str, AnyStyle] = {
     "evalplanner": EvalPlannerStyle(prompt_set="paper"),
     "evalplanner-short": EvalPlannerStyle(prompt_set="short"),
+    "evalplanner-tie": EvalPlannerStyle(prompt_set="paper", ties=True),
+    "evalplanner-short-tie": EvalPlannerStyle(prompt_set="short", ties=True),
     "mtbench": MtBenchStyle(),
     "self-taught": SelfTaughtStyle(),
     "plain": PlainStyle(),

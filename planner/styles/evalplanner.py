@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from planner.records import Completion, Label, Pair, Record, Verdict
+from planner.records import LETTERS, Completion, Label, Pair, Record, Verdict
 from planner.styles.base import ChainParts, Prompt, asked, pair_fields
 from planner.verdict import read_verdict
 from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, ONE_LINE, PLAN_END, PLAN_START, PromptName, PromptSet
@@ -28,9 +28,7 @@ from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, ONE_LINE, PLA
 PlanKind = Literal["unconstrained", "criteria", "questions", "none"]
 _PLAN_PROMPT: dict[PlanKind, PromptName] = {"unconstrained": "plan", "criteria": "plan-criteria", "questions": "plan-questions"}
 ExecutionForm = Literal["free", "findings"]
-_ENDS = tuple(f"{FINAL_VERDICT}\n[[{letter}]]" for letter in "AB")
-"""How a chain ends, in the form that `chain_text` trains."""
-_FINDING = re.compile(r"Answer A (?P<A>passes|fails)\. Answer B (?P<B>passes|fails)\.")
+_FINDING = re.compile(r"Answer A (?P<A>passes|fails|ties)\. Answer B (?P<B>passes|fails|ties)\.")
 _LETTER = re.compile(r"\[\[([A-Z])\]\]$")
 _CLOSED = re.compile(rf"{re.escape(EXECUTION_END)}|{re.escape(FINAL_VERDICT)}")
 
@@ -44,11 +42,18 @@ class EvalPlannerStyle(Record):
     execution_form: ExecutionForm = "free"
     """How the seed executes a plan. `findings`, for seeds too small to reason in words: only its verdict is drawn, and the
     execution says what that verdict finds of each answer. A trained judge always writes freely."""
+    ties: bool = False
+    """Whether the judge may call it a tie, `[[C]]`: asked so by prompts of their own, `<name>-tie.txt`."""
 
     @property
     def plans(self) -> bool:
         """Whether this judge plans at all."""
         return self.plan_kind != "none"
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The verdicts that it is trained to give."""
+        return ("A", "B", "tie") if self.ties else ("A", "B")
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -61,12 +66,18 @@ class EvalPlannerStyle(Record):
         """Ask to execute a plan on a pair (paper, Figure 4). The pair comes first, so all plans of a pair share its prefix."""
         stop = ("\n", EXECUTION_END) if self.prompt_set in ONE_LINE else (EXECUTION_END,)
         if plan is None:
-            return asked(self.prompt_set, "execution-none", pair_fields(pair), stop)
-        return asked(self.prompt_set, "execution", pair_fields(pair) | {"plan": plan}, stop)
+            return asked(self.prompt_set, self._worded("execution-none"), pair_fields(pair), stop)
+        return asked(self.prompt_set, self._worded("execution"), pair_fields(pair) | {"plan": plan}, stop)
 
     def judge_prompt(self, pair: Pair) -> Prompt:
         """The prompt of SFT, DPO and test (paper, Figure 5)."""
-        return asked(self.prompt_set, "judge", pair_fields(pair))._replace(ends=_ENDS)
+        # How a chain ends, in the form that `chain_text` trains.
+        ends = tuple(f"{FINAL_VERDICT}\n[[{LETTERS[label]}]]" for label in self.labels)
+        return asked(self.prompt_set, self._worded("judge"), pair_fields(pair))._replace(ends=ends)
+
+    def _worded(self, name: PromptName) -> str:
+        """The prompt that allows a tie, where this judge may call one."""
+        return f"{name}-tie" if self.ties else name
 
     def judge_plan_prompt(self, pair: Pair) -> Prompt:
         """Ask a trained judge for the plan of its chain only."""
@@ -83,14 +94,16 @@ class EvalPlannerStyle(Record):
         return f"{planned}{EXECUTION_START}\n"
 
     def finding(self, verdict: Verdict) -> str:
-        """The execution of form `findings` that says no more and no less than a verdict A or B."""
+        """The execution of form `findings` that says no more and no less than a verdict A, B or tie."""
+        if verdict == "tie":
+            return "Answer A ties. Answer B ties."
         better, worse = ("A", "B") if verdict == "A" else ("B", "A")
         said = {better: "passes", worse: "fails"}
         return f"Answer A {said['A']}. Answer B {said['B']}."
 
     def chain_text(self, plan: str | None, execution: str, verdict: Label) -> str:
         """The training target: a chain in the structured form (recipe §1.5)."""
-        return self.forcing_text(plan, execution) + f"{verdict}]]"
+        return self.forcing_text(plan, execution) + f"{LETTERS[verdict]}]]"
 
     def forcing_text(self, plan: str | None, execution: str) -> str:
         """A chain up to the letter of its verdict: what a forced verdict is read after."""
@@ -111,7 +124,7 @@ class EvalPlannerStyle(Record):
 
     def verdict_texts(self) -> tuple[str, dict[str, Verdict]]:
         """The plan and its execution left out: the verdict of a judge that does not think."""
-        return self.forcing_text(None, ""), {"A": "A", "B": "B"}
+        return self.forcing_text(None, ""), {LETTERS[label]: label for label in self.labels}
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ def some_pairs(config: Config) -> Iterator[LabeledPair]:
     if pairs.source == "builtin":
         from selftrain.pairs import builtin
 
-        yield from builtin.generate("train", config.seed, pairs.kinds or None)
+        yield from builtin.generate("train", config.seed, pairs.kinds or None, pairs.ties)
     assert pairs.path is not None
     path = Path(pairs.path)
     if pairs.source == "built":
@@ -100,11 +100,11 @@ def _write_builtin(config: Config, folder: Path, sizes: dict[str, int]) -> Count
     written: Counter[str] = Counter()
     kinds = config.pairs.kinds or None
     try:
-        train = _fresh(builtin.generate("train", config.seed, kinds), "train")
+        train = _fresh(builtin.generate("train", config.seed, kinds, config.pairs.ties), "train")
         for name, size in sizes.items():
             # Kinds to train on restrict training and what is measured as known, never what is unseen.
             stream = train if name.startswith("train-") else _fresh(builtin.generate(
-                name, config.seed, kinds if name != "unseen" else None  # type: ignore[arg-type]
+                name, config.seed, kinds if name != "unseen" else None, config.pairs.ties,  # type: ignore[arg-type]
             ), name)  # fmt: skip
             written[name] = write_jsonl(folder / f"{name}.jsonl", islice(stream, size))
     except ValueError as error:
@@ -203,5 +203,5 @@ def prefer_baseline(pairs: Iterable[LabeledPair], note: str) -> float | None:
         a, b = one.notes.get(f"{note}_a"), one.notes.get(f"{note}_b")
         if a is not None and b is not None and float(a) != float(b):
             total += 1
-            right += (float(a) > float(b)) == (one.better == "A")
+            right += one.better == ("A" if float(a) > float(b) else "B")
     return right / total if total else None

@@ -7,6 +7,10 @@ become twins, one pair asking for X and one asking for Y, with the responses in 
 that does not read the instruction is right on exactly one of every two, whatever it looks at, and labels are balanced to the
 pair. Every claim is checked when it is made (`check`), and again by whoever likes: `notes` has the requirement.
 
+With a share of ties, some bases are asked for a third requirement, which their responses both break (or both meet: a word that
+neither has), and for "x or y", which both meet; and half of the other bases for "x or z" and "y or z", so that an "or" says no
+more of the label than the responses do. Still a judge blind to the instruction, or to the responses, gains nothing.
+
 Splits share no base text, hence no response and no instruction. `train`, `validation` and `known` share kinds and wordings;
 `wording` asks for known kinds in words nobody trained on; `unseen` has kinds of its own. Twins never part, and any even prefix
 has both.
@@ -16,7 +20,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from itertools import cycle
+from itertools import count, cycle
+from typing import Literal
 
 from planner.records import Label, LabeledPair, Pair, digest
 from selftrain.pairs.checks import check
@@ -25,20 +30,30 @@ from selftrain.pairs.kinds import KNOWN, UNSEEN
 from selftrain.pairs.phrases import PHRASES, Worded
 from selftrain.pairs.wordings import TEMPLATES
 
-__all__ = ["KNOWN_KINDS", "SPLITS", "UNSEEN_KINDS", "Split", "check", "generate"]
+__all__ = ["KNOWN_KINDS", "SPLITS", "UNSEEN_KINDS", "Split", "check", "generate", "meets"]
 
 KNOWN_KINDS: tuple[str, ...] = tuple(KNOWN)
 UNSEEN_KINDS: tuple[str, ...] = tuple(UNSEEN)
 
+Asked = tuple[str, ...]
+"""The requirements of one instruction: one, or two with an "or" between them."""
+OR = " ∨ "
+"""Between them in `notes`."""
+_FORBIDS = frozenset({"forbidden_word"})
+"""Kinds whose requirement is what must not be: with "or", neither may be."""
+_NO_OR = frozenset({"arithmetic", "word_problem", "copy"})
+"""Kinds whose instruction cannot ask for one of two things."""
+_NO_THIRD = frozenset({"numerals"})
+"""Kinds with two requirements in all, which hence have no ties."""
 _PATIENCE = 500
 """Draws of nothing new in a row after which a kind's material counts as used up and is given again."""
 
 
-def generate(split: Split, seed: int, kinds: Sequence[str] | None = None) -> Iterator[LabeledPair]:
+def generate(split: Split, seed: int, kinds: Sequence[str] | None = None, ties: float = 0.0) -> Iterator[LabeledPair]:
     """Pairs of one split without end, kind after kind; the same for the same arguments, on every machine.
 
-    `kinds`: some of the split's kinds; None for all. No base comes twice until a kind has used up its material. A kind's
-    bases do not depend on which other kinds were asked for.
+    `kinds`: some of the split's kinds; None for all. `ties`: share of pairs that are ties, in every kind but those of two requirements.
+    No base comes twice until a kind has used up its material. A kind's bases do not depend on which other kinds were asked for.
     """
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; choose from {', '.join(SPLITS)}")
@@ -48,7 +63,7 @@ def generate(split: Split, seed: int, kinds: Sequence[str] | None = None) -> Ite
     if wrong or not chosen:
         named = f"no kind {wrong[0]!r}" if wrong else "no kinds"
         raise ValueError(f"{named} in split {split!r}; choose from {', '.join(table)}")
-    return _round_robin([_bases(split, seed, kind) for kind in chosen])
+    return _round_robin([_bases(split, seed, kind, ties) for kind in chosen])
 
 
 def _round_robin(streams: list[Iterator[tuple[LabeledPair, LabeledPair]]]) -> Iterator[LabeledPair]:
@@ -56,14 +71,19 @@ def _round_robin(streams: list[Iterator[tuple[LabeledPair, LabeledPair]]]) -> It
         yield from next(stream)
 
 
-def _bases(split: Split, seed: int, kind: str) -> Iterator[tuple[LabeledPair, LabeledPair]]:
+def _bases(split: Split, seed: int, kind: str, ties: float) -> Iterator[tuple[LabeledPair, LabeledPair]]:
     """The twins of one kind, base after base."""
     rng = random.Random(f"{split} {seed} {kind}")
     draw, write = Draw(split, rng), {**KNOWN, **UNSEEN}[kind]
     given: set[str] = set()
-    while True:
+    # Where a kind begins in its round of ties and others: spread out, so that the first base of each kind has the share as well.
+    phase = [*KNOWN, *UNSEEN].index(kind) * 0.618 % 1
+    for place in count():
+        tie = int((place + 1) * ties + phase) > int(place * ties + phase)
         for _ in range(_PATIENCE):
-            twins = _twins(kind, write(draw), draw)
+            base = write(draw)
+            asks = _plain(base) if not ties or kind in _NO_THIRD else _asks(kind, base, draw, tie=tie)
+            twins = _twins(kind, base, draw, asks)
             # Two bases can share a pair: 9 + 9 against 20, whether the 20 stood for 15 + 5 or for 12 + 8.
             keys = {twins[0].group, *(twin.pair.id for twin in twins)}
             if given.isdisjoint(keys):
@@ -74,7 +94,46 @@ def _bases(split: Split, seed: int, kind: str) -> Iterator[tuple[LabeledPair, La
         yield twins
 
 
-def _twins(kind: str, base: Base, draw: Draw) -> tuple[LabeledPair, LabeledPair]:
+def _plain(base: Base) -> tuple[Asked, Asked]:
+    return (base.x,), (base.y,)
+
+
+def _asks(kind: str, base: Base, draw: Draw, *, tie: bool) -> tuple[Asked, Asked]:
+    """What a base's twins ask for where there are ties: each one requirement, or either of two."""
+    either = kind not in _NO_OR
+    if not tie and not (either and draw.rng.random() < 0.5):
+        return _plain(base)
+    for _ in range(_PATIENCE):
+        z, other = _third(kind, base, draw), _third(kind, base, draw)
+        if not tie:
+            asks: tuple[Asked, Asked] = draw.two((base.x, z)), draw.two((base.y, z))
+        else:
+            asks = (draw.two((base.x, base.y)) if either else (other,)), (z,)
+        labels = [_better(kind, one, base) for one in asks]
+        if asks[0] != asks[1] and labels == (["tie", "tie"] if tie else ["first", "second"]):
+            return asks
+    raise AssertionError(f"{kind}: no third requirement makes {base.first!r} and {base.second!r} a tie; name it in _NO_THIRD")
+
+
+def _third(kind: str, base: Base, draw: Draw) -> str:
+    """A requirement of another base."""
+    while (z := {**KNOWN, **UNSEEN}[kind](draw).x) in (base.x, base.y):
+        pass
+    return z
+
+
+def meets(kind: str, asked: Asked, response: str) -> bool:
+    """Whether a response meets one of the requirements, or all where they say what must not be."""
+    every = all if kind in _FORBIDS else any
+    return every(check(kind, one, response) for one in asked)
+
+
+def _better(kind: str, asked: Asked, base: Base) -> Literal["first", "second", "tie"]:
+    first, second = (meets(kind, asked, response) for response in (base.first, base.second))
+    return "tie" if first == second else "first" if first else "second"
+
+
+def _twins(kind: str, base: Base, draw: Draw, asks: tuple[Asked, Asked]) -> tuple[LabeledPair, LabeledPair]:
     """The two labelled pairs of a base."""
     for requirement, good, bad in ((base.x, base.first, base.second), (base.y, base.second, base.first)):
         if not check(kind, requirement, good) or check(kind, requirement, bad):
@@ -85,18 +144,20 @@ def _twins(kind: str, base: Base, draw: Draw) -> tuple[LabeledPair, LabeledPair]
     # One template for both: the requirement is then the only difference between the twins.
     template = draw.one(_heard(TEMPLATES[kind], draw.split))
 
-    def labeled(requirement: str, other: str, better: Label) -> LabeledPair:
-        fields = base.fields | _said(kind, requirement, draw)
+    def labeled(asked: Asked, others: Asked) -> LabeledPair:
+        fields = base.fields | _said(kind, asked, draw, template)
+        better = _better(kind, asked, base)
+        label: Label = "tie" if better == "tie" else "A" if (better == "first") == first_is_a else "B"
         return LabeledPair(
             pair=Pair(instruction=template.format_map(fields), response_a=a, response_b=b),
-            better=better,
+            better=label,
             source="builtin",
             kind=kind,
             group=group,
-            notes={"requirement": requirement, "other": other, "base": " | ".join(base.texts), "wording": template},
+            notes={"requirement": OR.join(asked), "other": OR.join(others), "base": " | ".join(base.texts), "wording": template},
         )
 
-    return labeled(base.x, base.y, "A" if first_is_a else "B"), labeled(base.y, base.x, "B" if first_is_a else "A")
+    return labeled(asks[0], asks[1]), labeled(asks[1], asks[0])
 
 
 def _heard(worded: Worded, split: Split) -> tuple[str, ...]:
@@ -106,8 +167,12 @@ def _heard(worded: Worded, split: Split) -> tuple[str, ...]:
     return worded.held_out if split == "wording" else worded.training
 
 
-def _said(kind: str, requirement: str, draw: Draw) -> dict[str, str]:
-    """The template's fields that put the requirement into words."""
+def _said(kind: str, asked: Asked, draw: Draw, template: str) -> dict[str, str]:
+    """The template's fields that put what is asked into words."""
+    if len(asked) > 1:
+        said = [_said(kind, (one,), draw, template)["req"] for one in asked]
+        return {"req": ('" or "' if '"{req}"' in template else " or ").join(said)}
+    (requirement,) = asked
     phrases = PHRASES.get(kind)
     if phrases is None:
         return {"req": requirement}

@@ -1,6 +1,7 @@
 """Pairs from any JSONL file with an instruction, a chosen and a rejected response.
 
-Which response becomes A is drawn by hash, so that no file order can teach a slot. `input` and `reference`, where a row has them, are
+Which response becomes A is drawn by hash, so that no file order can teach a slot. A row with `"tie": true` is a tie: neither response is
+better, whatever its column is called. `input` and `reference`, where a row has them, are
 shown to the judge: what the instruction is about, and a reference answer. Other columns are carried in `notes` where they are
 plain values; `kind`, where there is one, names the category.
 """
@@ -45,11 +46,15 @@ def read(path: Path, columns: dict[str, str] | None = None) -> Iterator[LabeledP
         for field, value in shown.items():
             if value is not None and not isinstance(value, str):
                 raise UserError(f"{where}: {field!r} is {type(value).__name__}, not text")
-        others = {k: v for k, v in row.items() if k not in (*names.values(), *shown, "kind")}
+        tie = row.get("tie", False)
+        if not isinstance(tie, bool):
+            raise UserError(f"{where}: 'tie' is {type(tie).__name__}, not true or false")
+        others = {k: v for k, v in row.items() if k not in (*names.values(), *shown, "kind", "tie")}
         notes = {k: str(v) for k, v in others.items() if isinstance(v, str | int | float | bool)}
         kind = str(row.get("kind") or path.stem)
         given, reference = shown.get("input"), shown.get("reference")
-        yield place(**texts, input=given, reference=reference, source="jsonl", kind=kind, notes=notes)
+        placed = place(**texts, input=given, reference=reference, source="jsonl", kind=kind, notes=notes)
+        yield placed.model_copy(update={"better": "tie"}) if tie else placed
     if empty:
         raise UserError(f"{path} is empty: it needs one JSON object a line with {', '.join(names.values())}")
 
