@@ -85,6 +85,7 @@ def model_card(name: str, config: Config, parent: str, method: str, facts: dict[
         if config.pairs.source == "gsm8k_solutions"
         else ""
     )
+    taught = ", ".join(Path(one.judged.path).name for one in config.iterations if one.judged)
     table = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
     return f"""---
 library_name: transformers
@@ -95,7 +96,7 @@ tags: [llm-as-a-judge, evalplanner, {method}]
 
 # {name}
 
-A judge that plans, executes its plan on two responses, and names the better one; trained on its own right and wrong verdicts.
+A judge that plans, executes its plan on two responses, and names the better one{" or a tie" if style.ties else ""}; trained on its own right and wrong verdicts{f" and on those of another judge ({taught})" if taught else ""}.
 {contaminated}
 | | |
 | --- | --- |

@@ -19,7 +19,7 @@ from planner.models import EMBEDDED
 from planner.records import Record
 from planner.styles.evalplanner import EvalPlannerStyle, ExecutionForm, PlanKind
 from prompts import PromptSet
-from selftrain.data_config import HygieneConfig, Source, SourceConfig
+from selftrain.data_config import HygieneConfig, JudgedForm, Source, SourceConfig
 
 R = TypeVar("R", bound=Record)
 Method = Literal["sft", "dpo"]
@@ -152,18 +152,35 @@ class LoraConfig(Record):
     dropout: Fraction = 0.0
 
 
+class JudgedFile(Record):
+    """Another judge's judgments, as `selftrain.distil.files` reads them. Not in the paper: PandaLM's and JudgeLM's way."""
+
+    form: JudgedForm
+    path: str
+    """The file of judgments; of `pandalm`, the pairs."""
+    verdicts: str | None = None
+    """`pandalm`: the file of verdicts on them."""
+
+
 class Iteration(Record):
     """Fresh pairs, then one or both trainings on the chains drawn from them. Checkpoints are M<k>_SFT and M<k>_DPO."""
 
-    pairs: PositiveInt
+    pairs: Count = 0
     train: tuple[Method, ...] = ("dpo",)
     resample_before_dpo: bool = False
     """Draw DPO's chains anew from the SFT model. The paper uses the seed's chains for both; small models need it."""
     dpo_pairs: Count = 0
     """So many fresh pairs for DPO where it resamples, apart from SFT's, which the SFT model knows by heart; 0: SFT's, as the paper."""
 
+    judged: JudgedFile | None = None
+    """Train on these judgments instead: SFT alone, no pairs, nothing is sampled."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Iteration:
+        if self.judged and (self.train != ("sft",) or self.pairs):
+            raise ValueError('judged needs train = ["sft"] and no pairs: the file has its own')
+        if not self.judged and not self.pairs:
+            raise ValueError("pairs is missing or 0: how many fresh pairs the iteration draws its chains from")
         if self.train not in (("sft",), ("dpo",), ("sft", "dpo")):
             raise ValueError('train is ["sft"], ["dpo"] or ["sft", "dpo"]')
         if self.resample_before_dpo and self.train != ("sft", "dpo"):
@@ -247,9 +264,17 @@ class Config(Record):
         if self.pairs.ties and not self.ties:
             raise ValueError("pairs.ties needs ties = true: without a third verdict no judge could be right on them")
         if self.ties and self.sampling.force_verdict and self.seed_engine and self.seed_engine.kind == "server":
-            raise ValueError("a server tells of A and B alone, and ties = true forces three ways: leave seed_engine or force_verdict")
+            raise ValueError(
+                "a server tells of A and B alone, and ties = true forces three ways: leave seed_engine or force_verdict"
+            )
         if not self.iterations:
             raise ValueError("iterations is empty: there is nothing to train")
+        if any(one.judged for one in self.iterations) and self.plan_kind != "none":
+            raise ValueError(
+                'an iteration on a judged file needs plan_kind = "none": its judgments hold no plans, and unteach planning'
+            )
+        if self.iterations[0].judged and self.controls:
+            raise ValueError("controls stand beside the first iteration's own chains, and one on a judged file draws none")
         if "sft" not in self.iterations[0].train and self.model == EMBEDDED:
             raise ValueError('the first iteration must train "sft": the embedded seed names no verdict that DPO could learn from')
         for name, settings in (("sft", self.sft), ("dpo", self.dpo)):

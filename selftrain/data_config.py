@@ -16,6 +16,9 @@ Source = Literal["jsonl", "gsm8k_solutions", "math", "noisy", "constraints", "se
 ENGINE_SOURCES: frozenset[str] = frozenset({"math", "noisy", "constraints"})
 """Sources whose responses an engine writes."""
 
+JudgedForm = Literal["taught", "pandalm", "judgelm"]
+"""Files of judgments that `selftrain.distil.files` reads."""
+
 COLUMNS: dict[str, tuple[str, ...]] = {
     "jsonl": ("instruction", "chosen", "rejected"),
     "math": ("instruction", "answer"),

@@ -24,6 +24,7 @@ from selftrain.hardware import (
     training_flops,
     training_gb,
 )
+from selftrain.taught import opened
 
 TYPICAL_PLAN, TYPICAL_EXECUTION = 300, 500
 """Tokens written where the limit leaves room: stated, not measured."""
@@ -104,7 +105,7 @@ class Forecast:
         for k, iteration in enumerate(config.iterations, 1):
             for method in iteration.train:
                 name, pairs = f"iter-{k}/{method}", self._pairs(iteration, method)
-                if method == iteration.train[0] or iteration.resample_before_dpo:
+                if not iteration.judged and (method == iteration.train[0] or iteration.resample_before_dpo):
                     yield self._sampling(f"{name}/sample", pairs, first=k == 1 and method == iteration.train[0])
                 steps = self._steps(method, pairs)
                 yield (stage := self._training(f"{name}/train", method, steps))
@@ -131,6 +132,8 @@ class Forecast:
 
     @staticmethod
     def _pairs(iteration: Iteration, method: Method) -> int:
+        if iteration.judged:
+            return sum(1 for _ in opened(iteration.judged))
         return iteration.dpo_pairs or iteration.pairs if method == "dpo" else iteration.pairs
 
     def _steps(self, method: Method, pairs: int) -> int:

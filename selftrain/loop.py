@@ -15,9 +15,12 @@ def loop(run: Run) -> None:
     for iteration in run.iterations:  # each on pairs of its own
         chains = None
         for method in iteration.train:  # "sft", then "dpo"
-            if chains is None or (method == "dpo" and iteration.resample_before_dpo):
-                chains = run.sample(iteration, method, judge)  # plans → executions → outcomes
-            rows = run.rows(iteration, method, chains)
+            if iteration.judged:
+                rows = run.taught_rows(iteration)  # what another judge said; nothing is sampled
+            else:
+                if chains is None or (method == "dpo" and iteration.resample_before_dpo):
+                    chains = run.sample(iteration, method, judge)  # plans → executions → outcomes
+                rows = run.rows(iteration, method, chains)
             candidates = run.train(iteration, method, rows, start=judge)
             judge = run.select(iteration, method, candidates, parent=judge)
     run.controls()

@@ -1,9 +1,11 @@
-"""What would fail a run hours after its start is asked before its first token: the seed's files, its chat format, the trackers."""
+"""What would fail a run hours after its start is asked before its first token: the seed's files, its chat format, the trackers, files of
+judgments."""
 
 from __future__ import annotations
 
 from planner.errors import UserError
 from selftrain.config import Config
+from selftrain.taught import opened
 
 
 def check_trackers(config: Config) -> None:
@@ -22,3 +24,15 @@ def check_trackers(config: Config) -> None:
             raise UserError(f"report_to: no tracker {name!r}; choose from {', '.join(sorted(INTEGRATION_TO_CALLBACK))}")
         if name not in get_available_reporting_integrations():
             raise UserError(f"report_to: the tracker {name!r} is not installed: pip install it, or leave it out")
+
+
+def check_judged(config: Config) -> None:
+    """Read the files of judgments that iterations train on, to their ends.
+
+    Raises:
+        UserError: a missing file or a bad row, named by place.
+    """
+    for iteration in config.iterations:
+        if iteration.judged:
+            for _ in opened(iteration.judged):
+                pass

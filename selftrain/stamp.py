@@ -35,7 +35,9 @@ def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> 
     """
     # Through JSON, so that both sides went the same way.
     stamp = json.loads(
-        json.dumps({"recipe": config.recipe(), "prompts": text_digest(config.prompts, ties=config.ties), "model": model_digest(model_path)})
+        json.dumps(
+            {"recipe": config.recipe(), "prompts": text_digest(config.prompts, ties=config.ties), "model": model_digest(model_path)}
+        )
     )
     path = folder / "stamp.json"
     if path.exists() and any((folder / "pairs").glob("*")):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from planner.errors import UserError
 from planner.models import resolve_model
 from selftrain import controls, kept
-from selftrain.config import Config, Method
+from selftrain.config import Config, JudgedFile, Method
 from selftrain.data_config import ENGINE_SOURCES
 from selftrain.judged import Chains, judge_chains
 from selftrain.kept import Checkpoint, comes_from, take_over
@@ -23,11 +23,11 @@ from selftrain.launch import World, seconds_spent
 from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob
 from selftrain.pairs import write_splits
-from selftrain.preflight import check_trackers
+from selftrain.preflight import check_judged, check_trackers
 from selftrain.stage import AskJob, SampleJob
 from selftrain.stamp import check_stamp
 from selftrain.summary import write_summary
-from selftrain.training import make_rows, train_on
+from selftrain.training import make_rows, make_taught_rows, train_on
 from selftrain.workshop import Workshop
 
 
@@ -38,6 +38,7 @@ class IterationRun(NamedTuple):
     train: tuple[Method, ...]
     resample_before_dpo: bool
     pairs: dict[Method, Path]
+    judged: JudgedFile | None
 
     def stage(self, method: Method) -> str:
         return f"iter-{self.number}/{method}"
@@ -68,6 +69,7 @@ class Run:
                     "sft": self.folder / "pairs" / f"train-{k}.jsonl",
                     "dpo": self.folder / "pairs" / f"train-{k}{'-dpo' if one.dpo_pairs else ''}.jsonl",
                 },
+                one.judged,
             )
             for k, one in enumerate(config.iterations, 1)
         ]
@@ -85,6 +87,7 @@ class Run:
 
         def work() -> None:
             started = time.monotonic()
+            check_judged(self.config)
             sizes = write_splits(self.config, self.folder / "pairs")
             text = " · ".join(f"{name} {size:,}" for name, size in sizes.items())
             self.shop.finish("pairs", f"pairs {text}", seconds=time.monotonic() - started, **sizes)
@@ -126,6 +129,11 @@ class Run:
         """Write TRL rows from judged chains."""
         return make_rows(self.shop, iteration.stage(method), method, chains)
 
+    def taught_rows(self, iteration: IterationRun) -> Path:
+        """Write TRL rows from a file of another judge's judgments."""
+        assert iteration.judged is not None
+        return make_taught_rows(self.shop, iteration.stage("sft"), iteration.judged)
+
     def train(self, iteration: IterationRun, method: Method, rows: Path, *, start: Checkpoint) -> Path:
         """Train on rows, from `start` unless `sft.start` says the seed; returns the folder of candidates."""
         start = self._start(method, start)
@@ -149,8 +157,9 @@ class Run:
                 assert self._first_chains is not None
                 made = controls.shuffled_labels(self.shop, self.seed, self.iterations[0].train[0], self._first_chains)
             else:
+                sampled = [one for one in self.iterations if not one.judged]
                 made = controls.verdict_only(
-                    self.shop, self.seed, list(dict.fromkeys(file for one in self.iterations for file in one.pairs.values()))
+                    self.shop, self.seed, list(dict.fromkeys(file for one in sampled for file in one.pairs.values()))
                 )
             self.control_checkpoints.append(made)
 

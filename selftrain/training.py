@@ -8,9 +8,10 @@ from pathlib import Path
 from planner.models import special_tokens
 from planner.store import read_log
 from selftrain.checkpoints import start_over_if_resized
-from selftrain.config import Method
+from selftrain.config import JudgedFile, Method
 from selftrain.judged import Chains, told, write_rows
 from selftrain.launch import seconds_spent
+from selftrain.taught import write_taught_rows
 from selftrain.train import TrainJob, TrainStats
 from selftrain.workshop import Workshop
 
@@ -24,6 +25,21 @@ def make_rows(shop: Workshop, stage: str, method: Method, chains: Chains, *, shu
         special = special_tokens(shop.tokenizer)
         written, left_out = write_rows(shop.config, method, chains, path, special=special, shuffled=shuffled)
         line = f"{stage} · {written:,} {method} rows · left out: {told(left_out)}"
+        shop.finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started, **left_out)
+
+    shop.world.once(path.with_suffix(".done"), work)
+    return path
+
+
+def make_taught_rows(shop: Workshop, stage: str, file: JudgedFile) -> Path:
+    """Write TRL rows from another judge's judgments. Held-out instructions are left out."""
+    path = shop.folder / stage / "sft.jsonl"
+    measured = [shop.folder / "pairs" / f"{split}.jsonl" for split in ("validation", *shop.config.pairs.held_out)]
+
+    def work() -> None:
+        started = time.monotonic()
+        written, left_out = write_taught_rows(shop.config, file, path, measured, special=special_tokens(shop.tokenizer))
+        line = f"{stage} · {written:,} sft rows of {file.path} · left out: {told(left_out)}"
         shop.finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started, **left_out)
 
     shop.world.once(path.with_suffix(".done"), work)

@@ -15,23 +15,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from planner.errors import UserError
 from planner.files import parse, read_text
 from planner.records import Judgment, Pair, Verdict
 from planner.store import read_jsonl, write_text
 from planner.styles.judgelm import JudgeLmStyle
+from selftrain.data_config import JudgedForm
 from selftrain.distil import Opinion, Taught
 from selftrain.pairs.jsonl import read_rows
 
-Form = Literal["taught", "pandalm", "judgelm"]
 _RESULT: dict[Any, Verdict] = {0: "tie", 1: "A", 2: "B", "1": "A", "2": "B", "Tie": "tie", "garbage": "none"}
 _CODE: dict[Verdict, int] = {"A": 1, "B": 2, "tie": 0}
 _JUDGELM = JudgeLmStyle()
 
 
-def read(form: Form, path: Path, verdicts: Path | None = None) -> Iterator[Taught]:
+def read(form: JudgedForm, path: Path, verdicts: Path | None = None) -> Iterator[Taught]:
     """Judgments of a file.
 
     Raises:

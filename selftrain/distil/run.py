@@ -31,8 +31,9 @@ from planner.store import write_jsonl, write_text  # noqa: E402
 from planner.styles import named  # noqa: E402
 from selftrain.checkpoints import candidates, strip_resume_state  # noqa: E402
 from selftrain.config import Config, Fraction, Iteration, SftConfig, load_record  # noqa: E402
+from selftrain.data_config import JudgedForm  # noqa: E402
 from selftrain.distil import augment, consistent  # noqa: E402
-from selftrain.distil.files import Form, read  # noqa: E402
+from selftrain.distil.files import read  # noqa: E402
 from selftrain.distil.rows import Keep, rows  # noqa: E402
 from selftrain.stamp import hold_against  # noqa: E402
 from selftrain.train import TrainJob, train  # noqa: E402
@@ -45,7 +46,7 @@ class DistilConfig(Record):
     out: str = "runs"
     seed: Annotated[int, Field(ge=0)] = 2
     model: str = EMBEDDED
-    form: Form
+    form: JudgedForm
     path: str
     """The file of judgments; of `pandalm`, the pairs."""
     verdicts: str | None = None

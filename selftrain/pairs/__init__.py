@@ -27,7 +27,8 @@ def split_sizes(config: Config) -> dict[str, int]:
     sizes: dict[str, int] = {str(split): n for split, n in config.pairs.held_out.items()}
     sizes["validation"] = config.pairs.validation
     for k, iteration in enumerate(config.iterations, 1):
-        sizes[f"train-{k}"] = iteration.pairs
+        if iteration.pairs:
+            sizes[f"train-{k}"] = iteration.pairs
         if iteration.dpo_pairs:
             sizes[f"train-{k}-dpo"] = iteration.dpo_pairs
     return sizes
