@@ -1,7 +1,7 @@
 """Whether what an execution says of the two answers supports the verdict it ends in: does a judge judge, or guess?
 
 A rule reads statements of the form "Answer A passes", "Response B does not meet …". It is strict: both answers must be spoken of,
-the better as good and the other as bad, and the last word on each counts. Free prose that says it otherwise is not recognised.
+the better as good and the other as bad, or for a tie both alike, and the last word on each counts. Free prose that says it otherwise is not recognised.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ from planner.records import Verdict, flip
 
 _GOOD = r"passes|meets|satisfies|fulfils|fulfills|follows|is (?:correct|right)"
 _BAD = r"fails|breaks|violates|misses|is (?:incorrect|wrong|not correct|not right)|does not (?:pass|meet|satisfy|fulfil|fulfill|follow)"
-_SAID = re.compile(rf"\b(?:answer|response|assistant) (?P<side>[AB])\b,? (?:(?P<good>{_GOOD})|(?P<bad>{_BAD}))\b", re.IGNORECASE)
+_SAID = re.compile(
+    rf"\b(?:answer|response|assistant) (?P<side>[AB])\b,? (?:(?P<good>{_GOOD})|(?P<bad>{_BAD})|(?P<level>ties))\b", re.IGNORECASE
+)
 
 
 def supports(execution: str, verdict: Verdict) -> bool:
-    """Whether the execution says of the answer that `verdict` names that it is good, and of the other one that it is not."""
-    said = {found["side"].upper(): found["good"] is not None for found in _SAID.finditer(execution)}
-    return verdict in ("A", "B") and said == {verdict: True, flip(verdict): False}
+    """Whether the execution says of the answer that `verdict` names that it is good, and of the other one that it is not; of a tie, the
+    same of both."""
+    said = {found["side"].upper(): found.lastgroup for found in _SAID.finditer(execution)}
+    if verdict == "tie":
+        return said.keys() == {"A", "B"} and said["A"] == said["B"]
+    return verdict in ("A", "B") and said == {verdict: "good", flip(verdict): "bad"}

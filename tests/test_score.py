@@ -293,6 +293,11 @@ def test_the_same_seed_gives_the_same_interval_and_another_a_near_one() -> None:
         ("A is better than B.", "A", False),
         ("Answer A passes. Answer B fails.", "none", False),
         ("Answer Apasses. Answer B fails.", "A", False),
+        ("Answer A ties. Answer B ties.", "tie", True),
+        ("Answer A fails. Answer B is wrong.", "tie", True),
+        ("Answer A passes. Answer B fails.", "tie", False),
+        ("Answer A ties.", "tie", False),
+        ("Answer A ties. Answer B ties.", "A", False),
     ],
 )
 def test_an_execution_supports_a_verdict_by_what_it_says_of_both(execution: str, verdict: Any, expected: bool) -> None:

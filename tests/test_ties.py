@@ -64,6 +64,7 @@ def test_a_tie_is_written_as_the_letter_that_is_read() -> None:
     assert text.endswith("[Final Verdict]\n[[C]]")
     assert TIES.read_chain(text).verdict == "tie"
     assert len({TIES.finding(verdict) for verdict in TIES.labels}) == 3
+    assert [text[start:end] for start, end in TIES.deciding_spans(text)] == ["ties", "ties", "C"]
 
 
 # -- forced verdicts ---------------------------------------------------------------------------------------------------
