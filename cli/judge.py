@@ -66,7 +66,7 @@ def judge(
     style: Annotated[
         str | None,
         typer.Option(
-            help="How the model is asked: evalplanner, evalplanner-short, mtbench, self-taught, plain, plain-tie, pandalm, judgelm, "
+            help="How the model is asked: evalplanner, evalplanner-short, either with -tie, mtbench, self-taught, plain, plain-tie, pandalm, judgelm, "
             "judgelm-fast, judgelm-picture, j1, j1-plan. A checkpoint made by selftrain knows its own; other models need one.",
             metavar="NAME",
         ),
