@@ -124,7 +124,7 @@ def print_table(
     for column, justify in (("judge", "left"), ("split", "left"), ("n", "right"), ("accuracy", "left"), ("position-consistent", "left"),
                             *((("on ties", "left"), ("says tie", "right")) if tied else ()),
                             ("unforced", "right"), ("no verdict", "right"), ("supported", "right"), ("flip", "right")):  # fmt: skip
-        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        table.add_column(column, justify=justify, no_wrap=True)
     for name in [*checkpoints, *controls]:
         for split in splits:
             one = scores[name, split]
