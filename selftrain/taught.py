@@ -70,4 +70,4 @@ def _drawn(config: Config, file: JudgedFile, held_out: set[str], counts: Counter
                     counts["out_of_form"] += 1  # its reasons hold a tag of ours, or name another verdict
                     continue
                 row = SftRow(prompt=style.judge_prompt(shown.pair).messages, completion=(Message(role="assistant", content=text),))
-                yield Drawn(row, shown.opinion.verdict, digest(str(place), order))
+                yield Drawn(row, shown.pair.id, shown.opinion.verdict, digest(str(place), order))

@@ -17,7 +17,7 @@ from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.execute import ForcedVerdict, ask_forced, execute, forced_chain, judge_inputs, position_bias
 from planner.judge import read_card
-from planner.records import ORDERS, JudgedChain, Label, LabeledPair, Pair, flip, uniform
+from planner.records import ORDERS, JudgedChain, Label, LabeledPair, Message, Pair, flip, uniform
 from planner.store import read_jsonl, write_jsonl
 from planner.styles.evalplanner import EvalPlannerStyle, PlanKind
 from planner.verdict import decided
@@ -28,12 +28,12 @@ from selftrain.distil import Opinion, Taught
 from selftrain.judged import _shuffled
 from selftrain.pairs import jsonl, prefer_baseline
 from selftrain.pairs.builtin import OR, generate, meets
-from selftrain.rows import balanced, dpo_rows, sft_rows, verdict_only_rows
+from selftrain.rows import Drawn, SftRow, balanced, dpo_rows, sft_rows, verdict_only_rows
 from selftrain.summary import _baselines
 from tests.conftest import tiny_config
 from tests.test_loop import run as run_loop
 from tests.test_loop import write_config
-from tests.test_rows import answer, chain, dpo, fake, forced, labeled, run, sft
+from tests.test_rows import answer, chain, dpo, forced, labeled, run, sft
 from tests.test_score import item
 
 TIES = EvalPlannerStyle(ties=True)
@@ -145,10 +145,12 @@ def test_a_finding_goes_with_its_verdict() -> None:
 
 
 def test_rows_are_balanced_over_three_labels() -> None:
-    drawn = [fake(f"{gold}{i}", gold) for gold, n in (("A", 9), ("B", 7), ("tie", 4)) for i in range(n)]
+    rows_of = {gold: SftRow(prompt=(), completion=(Message(role="assistant", content=gold),)) for gold in TIES.labels}
+    golds = ["A"] * 9 + ["B"] * 7 + ["tie"] * 4
+    drawn = [Drawn(row=rows_of[gold], pair_id="x", gold=gold, key=f"{gold}{i}") for i, gold in enumerate(golds)]  # type: ignore[index]
     counts: Counter[str] = Counter()
     rows = list(balanced(lambda: iter(drawn), max_unparsed_share=1.0, counts=counts, labels=TIES.labels))
-    assert Counter(answer(row.completion).split()[1] for row in rows) == {"A": 4, "B": 4, "tie": 4}  # type: ignore[union-attr]
+    assert Counter(answer(row.completion) for row in rows) == {"A": 4, "B": 4, "tie": 4}  # type: ignore[union-attr]
     assert counts["surplus_of_one_label"] == 8
 
 
