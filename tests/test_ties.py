@@ -25,11 +25,13 @@ from rewards.outcome import outcome
 from rewards.score import score
 from selftrain.config import Config, RowsConfig
 from selftrain.distil import Opinion, Taught
-from selftrain.judged import _shuffled
-from selftrain.pairs import jsonl, prefer_baseline
+from selftrain.judged import Chains, _shuffled, judge_chains, write_rows
+from selftrain.measure import EvaluateJob, evaluate, score_set
+from selftrain.pairs import jsonl, prefer_baseline, write_splits
 from selftrain.pairs.builtin import OR, generate, meets
 from selftrain.rows import Drawn, SftRow, balanced, dpo_rows, sft_rows, verdict_only_rows
-from selftrain.summary import _baselines
+from selftrain.sample import Sampler
+from selftrain.summary import _baselines, print_table
 from tests.conftest import tiny_config
 from tests.test_loop import run as run_loop
 from tests.test_loop import write_config
@@ -263,6 +265,40 @@ def test_rules_that_read_no_instruction_are_never_right_on_a_tie(tmp_path: Path)
 def test_ties_are_off_unless_a_run_says_so() -> None:
     config = Config(name="x")
     assert (config.ties, config.pairs.ties, config.style.labels) == (False, 0.0, ("A", "B"))
+
+
+def test_three_verdicts_go_through_a_stage_and_come_out_in_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sampling, outcomes, rows, measuring and the table, in this process and without a model."""
+    fields = tiny_config(tmp_path, tmp_path / "none", ties=True, iterations=[{"pairs": 24, "train": ["sft", "dpo"]}])
+    fields["pairs"] |= {"ties": 1 / 3, "held_out": {"known": 18}}
+    config = Config.model_validate(fields)
+    write_splits(config, tmp_path / "pairs")
+    chains = Chains(tmp_path / "iter-1", tmp_path / "pairs" / "train-1.jsonl", "seed", first=True)
+    engine = ScriptedEngine()
+    Sampler(config, chains.folder, chains.pairs, first=True).run(engine)
+    counts = judge_chains(config, chains)
+    assert counts["right"] + counts["wrong"] + counts["no_verdict"] + counts["cut_off"] == counts["chains"] == 24 * 2 * 2 * 2
+    assert counts["forced"] > 0
+    assert {one.chain.p_tie is not None for one in read_jsonl(chains.judged, JudgedChain) if one.chain.forced} == {True}
+    for method, side in (("sft", "completion"), ("dpo", "chosen")):
+        path = tmp_path / f"{method}.jsonl"
+        write_rows(config, method, chains, path, special=())  # type: ignore[arg-type]
+        ends = Counter(json.loads(row)[side][0]["content"][-5:] for row in path.read_text().splitlines())
+        assert ends.keys() == {"[[A]]", "[[B]]", "[[C]]"}
+        assert len(set(ends.values())) == 1, "balanced over the three"
+
+    held_out = tmp_path / "pairs" / "known.jsonl"
+    evaluate(config, EvaluateJob(models={"seed": "m"}, sets={"known": str(held_out)}, out=str(tmp_path / "eval")), engine)
+    measured = score_set(config, tmp_path / "eval" / "seed" / "known", held_out)
+    assert measured.ties is not None
+    assert measured.ties.n == sum(one.better == "tie" for one in read_jsonl(held_out, LabeledPair)) == 6
+    assert sum(n for row in measured.ties.confusion.values() for n in row.values()) == 36
+    print_table(config, tmp_path, {("seed", "known"): measured}, ["seed"], [], ["known"], {"known": _baselines(held_out)}, 60.0)
+    printed = capsys.readouterr().out
+    assert "on ties" in printed
+    assert "of 6" in printed
+    assert "“a tie always”" in printed
+    assert "33.3%" in printed
 
 
 @pytest.mark.slow
