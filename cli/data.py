@@ -18,7 +18,7 @@ app = typer.Typer(help="Build training pairs, and look at them.", no_args_is_hel
 
 @app.command()
 def build(
-    config: Annotated[Path, typer.Argument(help="A TOML file; configs/data.toml is one to start from.", metavar="CONFIG")],
+    config: Annotated[Path, typer.Argument(help="A TOML file; configs/data/math.toml is one to start from.", metavar="CONFIG")],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Fields to set, dotted, with TOML values.", metavar="KEY=VALUE")
     ] = None,
@@ -29,7 +29,7 @@ def build(
 
     \b
     Example:
-      evalplanner data build configs/data.toml name=mine sources.0.rows=200
+      evalplanner data build configs/data/math.toml name=mine sources.0.path=train.jsonl sources.0.rows=200
 
     Exit status: 0 done, 2 something that you can mend (one line on stderr says what), 130 stopped by Ctrl-C.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -274,6 +275,15 @@ def test_help_has_a_worked_example_and_the_exit_status(command: list[str]) -> No
     assert result.exit_code == 0
     assert "  evalplanner " in result.stdout
     assert "Exit status" in result.stdout
+
+
+def test_files_of_ours_that_a_help_page_names_are_there() -> None:
+    found = 0
+    for command in ([], *([name] for name in COMMANDS), ["data", "build"], ["data", "inspect"]):
+        for word in re.findall(r"configs/[\w./-]+\.toml", RUNNER.invoke(app, [*command, "--help"]).stdout):
+            found += 1
+            assert (ROOT / word).is_file(), f"{command}: {word}"
+    assert found > 3
 
 
 # -- a served model --------------------------------------------------------------------------------------------------
