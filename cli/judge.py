@@ -117,6 +117,27 @@ def judge(
                 opened.engine.close()
 
 
+def check_judge(model: str, *, server: str | None, style: str | None) -> None:
+    """Refuse what `open_judge` would refuse, before anything that takes long is done for it: loads no model.
+
+    Raises:
+        ModelError, UserError: no such model or style, or nothing says how the model wants to be asked.
+    """
+    from planner.errors import UserError
+    from planner.judge import CARD
+    from planner.models import EMBEDDED, resolve_model
+    from planner.styles import STYLES, named
+
+    if style is not None:
+        named(style)
+    elif server is not None:
+        raise UserError(f"a server does not say how its model wants to be asked: add --style, one of {', '.join(STYLES)}")
+    if server is None and model != EMBEDDED and not Path(model).is_dir():
+        resolve_model(model)
+    if style is None and not (Path(model) / CARD).is_file():
+        raise UserError(f"{model} holds no {CARD}, which says how it wants to be asked: add --style, one of {', '.join(STYLES)}")
+
+
 def open_judge(
     model: str,
     *,
@@ -128,22 +149,16 @@ def open_judge(
     decide: Decide,
 ) -> Judge:
     """The judge that the options name, with an engine of its own."""
-    from planner.errors import UserError
-    from planner.judge import CARD, Judge
-    from planner.styles import STYLES, named
+    from planner.judge import Judge
+    from planner.styles import named
 
+    check_judge(model, server=server, style=style)
     if style is None:
-        names = ", ".join(STYLES)
-        if server is not None:
-            raise UserError(f"a server does not say how its model wants to be asked: add --style, one of {names}")
-        if Path(model).is_dir() and not (Path(model) / CARD).is_file():
-            raise UserError(f"{model} holds no {CARD}, which says how it wants to be asked: add --style, one of {names}")
         opened = Judge.from_pretrained(model, rule=rule, force=force, decide=decide)
         opened.max_tokens = max_tokens or opened.max_tokens
         return opened
     from planner.engines.base import Engine
 
-    asked = named(style)  # before a model is loaded
     engine: Engine
     if server is not None:
         from planner.engines.server import ServerEngine
@@ -153,7 +168,7 @@ def open_judge(
         from planner.engines.vllm import VllmEngine
 
         engine = VllmEngine(model, enforce_eager=True)
-    return Judge(engine, asked, max_tokens=max_tokens or 2048, rule=rule, force=force, decide=decide)
+    return Judge(engine, named(style), max_tokens=max_tokens or 2048, rule=rule, force=force, decide=decide)
 
 
 # -- in --------------------------------------------------------------------------------------------------------------

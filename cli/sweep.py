@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.judge import open_judge
+from cli.judge import check_judge, open_judge
 from cli.terminal import mendable, plain, stdout_kept
 
 if TYPE_CHECKING:
@@ -29,20 +29,18 @@ def sweep(
 
     \b
     Example:
-      evalplanner sweep configs/sweeps/embedded.toml
+      evalplanner sweep configs/sweeps/embedded.toml data=examples.jsonl questions=questions.jsonl
 
     Exit status: 0 done, 2 something that you can mend (one line on stderr says what), 130 stopped by Ctrl-C.
     """
     with mendable():
         from compare.sweep import SweepConfig
         from compare.sweep import sweep as run
-        from planner.styles import named
         from selftrain.config import load_record
 
         settings = load_record(config, SweepConfig, overrides)
         judge = settings.judge
-        if judge.style is not None:
-            named(judge.style)  # before anything is trained
+        check_judge(judge.model, server=None, style=judge.style)  # before anything is trained
         with stdout_kept():
             result = run(
                 settings,

@@ -239,6 +239,8 @@ def test_a_row_that_does_not_fit_the_context_is_named(monkeypatch: pytest.Monkey
         (["judge", "/nowhere/m", *ONE[2:]], "no model at /nowhere/m"),
         (["judge", "/nowhere/m", *ONE[2:], "--style", "evalplanner-short"], "no model at /nowhere/m"),
         (["judge", str(ROOT), *ONE[2:]], "add --style"),
+        (["judge", "embedded", *ONE[2:]], "add --style"),
+        (["judge", "org/model", *ONE[2:]], "add --style"),
         ([*ONE, "--server", "http://127.0.0.1:9/v1"], "add --style"),
         (["train", "/nowhere/c.toml"], "/nowhere/c.toml does not exist"),
         (["train", "configs/demo.toml", "sampling.plans=no"], "sampling.plans"),
