@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.judge import open_judge
+from cli.judge import check_judge, open_judge
 from cli.terminal import mendable, plain, stdout_kept
 
 if TYPE_CHECKING:
@@ -62,19 +62,23 @@ def compare(
         from compare.run import CompareConfig
         from compare.run import compare as run
         from planner.errors import UserError
-        from planner.styles import named
+        from planner.models import model_digest, resolve_model
 
-        if style is not None:
-            named(style)  # before any candidate answers
+        check_judge(judge, server=server, style=style)  # before any candidate answers
         by_name: dict[str, str] = {}
         for candidate in candidates:
             name, equals, path = candidate.partition("=")
             if not equals or not path or name in by_name:
                 raise UserError(f"{candidate!r} is not NAME=PATH with a name of its own")
             by_name[name] = path
+        with stdout_kept():
+            weights = model_digest(resolve_model(judge)) if server is None else None
         config = CompareConfig(
             questions=str(questions), candidates=by_name, out=str(out), threshold=threshold,
-            judge={"model": judge, "style": style, "rule": rule, "decide": decide, "force": force, "max_tokens": judge_tokens},
+            judge={
+                "model": judge, "weights": weights, "style": style, "rule": rule, "decide": decide, "force": force,
+                "max_tokens": judge_tokens,
+            },
             respond=RespondConfig(max_tokens=answer_tokens, temperature=temperature, ask=ask),
         )  # fmt: skip
         with stdout_kept():

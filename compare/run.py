@@ -25,6 +25,7 @@ from compare.standings import Summary
 from compare.summary import write_summary
 from planner.errors import UserError
 from planner.judge import Judge
+from planner.models import model_digest, resolve_model
 from planner.records import Record, digest
 from planner.store import write_text
 from selftrain.stamp import hold_against
@@ -73,7 +74,11 @@ def compare(config: CompareConfig, open_judge: Callable[[], Judge]) -> Summary:
 
 
 def _stamp(config: CompareConfig, questions: Sequence[Question], responses: Mapping[str, list[str] | None]) -> dict[str, Any]:
-    asked = {name: path if responses[name] is None else digest(*responses[name] or ()) for name, path in config.candidates.items()}
+    asked = {}
+    for name, path in config.candidates.items():
+        given = responses[name]
+        # Other weights in the same place are another candidate.
+        asked[name] = f"{path} {model_digest(resolve_model(path))}" if given is None else digest(*given)
     return {
         "questions": digest(*(question.id for question in questions)),
         "candidates": asked,

@@ -125,6 +125,42 @@ def test_another_comparison_in_the_same_folder_is_refused(config: CompareConfig)
         compare(config, judge)
 
 
+def test_other_weights_in_the_same_place_are_another_candidate(
+    config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compare.run._answer", lambda *_: ["word"] * 6)
+    model = model_folder(tmp_path / "model", b"one")
+    against = config.model_copy(update={"candidates": {"model": str(model), "good": config.candidates["good"]}})
+    compare(against, judge)
+    compare(against, judge)
+    model_folder(model, b"two")
+    with pytest.raises(UserError, match=r"another candidates\.model"):
+        compare(against, judge)
+
+
+def model_folder(path: Path, weights: bytes) -> Path:
+    path.mkdir(exist_ok=True)
+    (path / "config.json").write_text("{}")
+    (path / "model.safetensors").write_bytes(weights)
+    return path
+
+
+def test_a_judge_that_is_not_there_or_was_made_anew_is_said_before_anything_is_asked(
+    config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compare.run._answer", lambda *_: pytest.fail("a candidate was asked"))
+    given = [config.questions, *(f"{name}={path}" for name, path in config.candidates.items()), "--out", config.out]
+    asks_a_model = [config.questions, "a=org/a", "b=org/b", "--out", config.out]
+    missing = RUNNER.invoke(app, ["compare", *asks_a_model, "--judge", "/no/judge", "--style", "pandalm"])
+    assert (missing.exit_code, "no model at /no/judge" in missing.stderr) == (2, True)
+    monkeypatch.setattr("cli.compare.open_judge", lambda model, **_: judge())
+    model = model_folder(tmp_path / "judge", b"one")
+    assert RUNNER.invoke(app, ["compare", *given, "--judge", str(model), "--style", "pandalm"]).exit_code == 0
+    model_folder(model, b"two")
+    anew = RUNNER.invoke(app, ["compare", *given, "--judge", str(model), "--style", "pandalm"])
+    assert (anew.exit_code, "another judge.weights" in anew.stderr) == (2, True)
+
+
 def test_what_does_not_fit_the_judge_is_no_verdict(config: CompareConfig) -> None:
     Path(config.candidates["poor"]).write_text(json.dumps(["word " * 5000, *["word"] * 5]))
     summary = compare(config, judge)
@@ -305,7 +341,7 @@ def test_the_command(config: CompareConfig, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("cli.compare.open_judge", open_judge)
     given = [f"{name}={path}" for name, path in config.candidates.items()]
-    options = ["--judge", "j", "--style", "pandalm", "--rule", "pandalm", "--out", config.out]
+    options = ["--judge", "org/j", "--style", "pandalm", "--rule", "pandalm", "--out", config.out]
     result = RUNNER.invoke(app, ["compare", config.questions, *given, *options])
     assert result.exit_code == 0, result.output
     assert asked["rule"] == "pandalm"
@@ -315,5 +351,5 @@ def test_the_command(config: CompareConfig, monkeypatch: pytest.MonkeyPatch) -> 
     for bad, message in ((["good"], "not NAME=PATH"), ([given[0], given[0]], "name of its own"), ([given[0]], "two candidates")):
         result = RUNNER.invoke(app, ["compare", config.questions, *bad, *options])
         assert (result.exit_code, message in result.stderr) == (2, True)
-    result = RUNNER.invoke(app, ["compare", config.questions, *given, "--judge", "j", "--style", "panda", "--out", config.out])
+    result = RUNNER.invoke(app, ["compare", config.questions, *given, "--judge", "org/j", "--style", "panda", "--out", config.out])
     assert (result.exit_code, "no style 'panda'" in result.stderr) == (2, True)
