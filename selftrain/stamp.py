@@ -7,6 +7,7 @@ and named. Versions and the code's commit are recorded with each attempt.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +29,8 @@ _PACKAGES = ("torch", "transformers", "trl", "accelerate", "deepspeed", "vllm", 
 def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> None:
     """Write the stamp of a new run, or hold this attempt against the old one.
 
-    A run that has made nothing yet is new: one that stopped at its pairs file can be started again with the right one.
+    A run whose pairs are not all made is new, unless an engine has written for them: what stopped at a file of pairs, or at too
+    few of them, can be started again otherwise.
 
     Raises:
         UserError: something of the recipe differs; the field is named, with both values.
@@ -39,8 +41,8 @@ def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> 
             {"recipe": config.recipe(), "prompts": text_digest(config.prompts, ties=config.ties), "model": model_digest(model_path)}
         )
     )
-    path = folder / "stamp.json"
-    if path.exists() and any((folder / "pairs").glob("*")):
+    path, pairs = folder / "stamp.json", folder / "pairs"
+    if path.exists() and ((pairs / ".done").exists() or any(pairs.glob("*/rank-*.jsonl"))):
         try:
             old = json.loads(path.read_text())
         except ValueError as error:
@@ -53,6 +55,7 @@ def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> 
         if changed:
             raise UserError(f"{folder} was started with another recipe: {changed}; undo that, or choose another name=")
     else:
+        shutil.rmtree(pairs, ignore_errors=True)  # half-made, and perhaps by another recipe
         write_text(folder / "config.toml", tomli_w.dumps(_without_none(config.model_dump(mode="json"))))
         write_text(path, json.dumps(stamp, indent=2))
     attempt = {"attempt": world.attempt, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "processes": world.size}
@@ -67,7 +70,11 @@ def hold_against(file: Path, recipe: dict[str, Any]) -> None:
     """
     recipe = json.loads(json.dumps(recipe))
     if file.is_file():
-        changed = changed_field(json.loads(file.read_text()), recipe)
+        try:
+            begun = json.loads(file.read_text())
+        except ValueError as error:
+            raise UserError(f"{file} is not JSON ({error}); choose another folder, or delete it to begin anew") from None
+        changed = changed_field(begun, recipe)
         if changed:
             raise UserError(f"{file.parent} was begun with another {changed}; choose another folder, or delete it to begin anew")
     else:
