@@ -74,11 +74,18 @@ def judge_chains(config: Config, chains: Chains) -> Counter[str]:
 
 
 def drawn_chains(config: Config, chains: Chains) -> Iterator[tuple[LabeledPair, list[Chain]]]:
-    """Every pair with its chains as they were drawn, in the pairs' order."""
+    """Every pair with its chains as they were drawn, in the pairs' order.
+
+    Raises:
+        UserError: the stage has lost some of what it drew.
+    """
     sampler = Sampler(config, chains.folder, chains.pairs, first=chains.first)
     plans, found = Shards(chains.folder / "plans", Plan), Shards(chains.folder / "chains", Chain)
     for labeled in read_jsonl(chains.pairs, LabeledPair):
-        inputs = sampler.execution_inputs([labeled.pair], plans)
+        inputs = list(sampler.execution_inputs([labeled.pair], plans))
+        lost = any(one.key not in plans for one in sampler.plan_inputs_of(labeled.pair)) if config.style.plans else False
+        if lost or any(item.key not in found for item in inputs):
+            raise UserError(f"{chains.folder} lacks plans or chains of {chains.pairs}; restore them or delete the stage's folder")
         yield labeled, [chain for item in inputs for chain in found.get(item.key)]
 
 
