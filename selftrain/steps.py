@@ -22,7 +22,7 @@ from selftrain.kept import Checkpoint, comes_from, take_over
 from selftrain.launch import World, seconds_spent
 from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob
-from selftrain.pairs import write_splits
+from selftrain.pairs import sources, write_splits
 from selftrain.preflight import check_judged, check_trackers
 from selftrain.stage import AskJob, SampleJob
 from selftrain.stamp import check_stamp
@@ -81,6 +81,7 @@ class Run:
         """Write every split once, training and held-out; where an engine writes the source's responses, have the seed do so first."""
         done, asked = self.folder / "pairs" / ".done", self.folder / "pairs" / ".asked"
         if self.config.pairs.source in ENGINE_SOURCES and not asked.exists():
+            sources.check(self.config.pairs)
             self.shop.sample("pairs", AskJob(folder=str(self.folder / "pairs"), model=self._name_for_engine(self.seed)))
             self.world.all_done(asked)
             self.world.once(asked, lambda: None)

@@ -69,6 +69,15 @@ def pairs(folder: Path, split: str) -> list[LabeledPair]:
     return list(read_jsonl(folder / f"{split}.jsonl", LabeledPair))
 
 
+@pytest.mark.parametrize(("text", "says"), [(None, "cannot be read"), ("", "is empty"), ("[1]\n", "not an object")])
+def test_a_file_that_cannot_be_read_stops_before_an_engine_is_opened(tmp_path: Path, text: str | None, says: str) -> None:
+    path = tmp_path / "asked.jsonl"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=says):
+        build(config(tmp_path, sources=[{"source": "math", "path": str(path)}]), never)
+
+
 def test_there_are_shipped_builds_and_they_parse() -> None:
     assert SHIPPED
     for path in SHIPPED:

@@ -116,6 +116,8 @@ def _ask(config: DataConfig, folders: list[Path], open_engine: Open) -> None:
     ]
     if not asked:
         return
+    for source, _ in asked:
+        sources.check(source)
     engine = open_engine(config.engine, config.model, config.seed)
     try:
         for source, folder in asked:

@@ -12,7 +12,7 @@ from pathlib import Path
 from planner.engines.base import Engine, Sampling
 from planner.records import LabeledPair
 from selftrain.data_config import ENGINE_SOURCES, SourceConfig
-from selftrain.pairs import constraints, gsm8k, jsonl, math_problems, noisy, preference, self_taught
+from selftrain.pairs import constraints, gsm8k, jsonl, math_problems, noisy, preference, self_taught, table
 from selftrain.pairs.asking import Asking
 
 _ASK = {"math": math_problems.ask, "noisy": noisy.ask, "constraints": constraints.ask}
@@ -24,6 +24,15 @@ _READ = {
     "preference": preference.read,
 }
 assert _ASK.keys() == ENGINE_SOURCES
+
+
+def check(config: SourceConfig) -> None:
+    """Read the first row of a source that an engine writes for, before anybody waits for the engine.
+
+    Raises:
+        UserError: no such file, nothing in it, or no row.
+    """
+    next(table.rows(config))
 
 
 def ask(config: SourceConfig, engine: Engine, folder: Path, rank: int = 0, size: int = 1) -> None:
