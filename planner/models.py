@@ -63,14 +63,9 @@ def open_tokenizer(path: str) -> Any:
         ModelError: weights that are cut off, a broken configuration, no tokenizer, or no chat template that takes our prompts.
     """
     from jinja2 import TemplateError
-    from safetensors import SafetensorError, safe_open
     from transformers import AutoTokenizer
 
-    for file in sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else ():
-        try:
-            safe_open(file, framework="np")  # reads the header, and holds the file's length against it
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{file} is no whole safetensors file ({error}): copy or download it again") from error
+    check_weights(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
@@ -83,6 +78,21 @@ def open_tokenizer(path: str) -> Any:
             "instruction-tuned model whose template does"
         ) from error
     return tokenizer
+
+
+def check_weights(path: str) -> None:
+    """Look whether a folder's weight files are whole; reads no more than their heads. A hub id is taken as it is.
+
+    Raises:
+        ModelError: a file that is cut off.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else ():
+        try:
+            safe_open(file, framework="np")  # reads the header, and holds the file's length against it
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{file} is no whole safetensors file ({error}): copy or download it again") from error
 
 
 def special_tokens(tokenizer: Any) -> tuple[str, ...]:

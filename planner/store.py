@@ -174,6 +174,20 @@ def read_jsonl(path: Path, record: type[T]) -> Iterator[T]:
                 raise _bad_line(path, number, error) from None
 
 
+def read_record(path: Path, record: type[T]) -> T:
+    """A small file that holds one record.
+
+    Raises:
+        UserError: missing, or no such record.
+    """
+    try:
+        return record.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; restore it or delete the stage's folder") from None
+    except ValidationError as error:
+        raise _bad_line(path, 0, error) from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,11 +23,21 @@ def step_of(checkpoint: Path) -> int:
 def candidates(out: Path) -> list[Path]:
     """Whole checkpoints in a training folder, oldest first. One that was being written when its process died is removed."""
     found = sorted(out.glob("checkpoint-*"), key=step_of)
-    # The trainer writes its state file last.
-    for path in found:
-        if not (path / "trainer_state.json").is_file() and int(os.environ.get("RANK", "0")) == 0:
-            shutil.rmtree(path)
-    return [path for path in found if (path / "trainer_state.json").is_file()]
+    whole = [path for path in found if _is_whole(path)]
+    if int(os.environ.get("RANK", "0")) == 0:
+        for path in found:
+            if path not in whole:
+                shutil.rmtree(path)
+    return whole
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """The trainer writes its state file last, and not at once: a kill or a full disk may leave half of it."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def strip_resume_state(folder: Path) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from pathlib import Path
 
 from planner.errors import UserError
 from planner.judge import JudgeCard, write_card
+from planner.models import ModelError, check_weights
 from planner.records import Record
-from planner.store import append_text, read_jsonl, read_log, write_text
+from planner.store import append_text, read_jsonl, read_log, read_record, write_text
 from rewards.score import Score
 from selftrain.checkpoints import candidates, model_card, strip_resume_state
 from selftrain.config import Method
@@ -33,6 +33,14 @@ class Checkpoint(Record):
     """None: the seed."""
     stage: str
     """The stage that made it, by its folder; empty for the seed."""
+
+
+class Selected(Record):
+    """Which candidate of a training is kept; `selected.json` of its stage."""
+
+    chosen: str
+    validation: dict[str, dict[str, float]] = {}
+    """What decided, by candidate; empty where there was one, or none was to be preferred."""
 
 
 def comes_from(shop: Workshop, folder: Path, checkpoint: Checkpoint) -> bool:
@@ -71,16 +79,14 @@ def select(shop: Workshop, stage: str, trained: Path) -> str:
         shop.sample(f"{stage}/selection", job)
         shop.world.all_done(decision)
     shop.world.once(decision, lambda: _decide(shop, stage, found, validation, decision))
-    chosen: str = json.loads(decision.read_text())["chosen"]
-    return chosen
+    return read_record(decision, Selected).chosen
 
 
 def last(shop: Workshop, stage: str, trained: Path) -> str:
     """Name of the last candidate, for arms that are not selected. On disk, so that a killed move goes on with the same one."""
     decision = shop.folder / stage / "selected.json"
-    shop.world.once(decision, lambda: write_text(decision, json.dumps({"chosen": candidates(trained)[-1].name})))
-    chosen: str = json.loads(decision.read_text())["chosen"]
-    return chosen
+    shop.world.once(decision, lambda: write_text(decision, Selected(chosen=candidates(trained)[-1].name).model_dump_json()))
+    return read_record(decision, Selected).chosen
 
 
 def _decide(shop: Workshop, stage: str, found: list[Path], validation: Path, decision: Path) -> None:
@@ -100,7 +106,7 @@ def _decide(shop: Workshop, stage: str, found: list[Path], validation: Path, dec
         f"{name.removeprefix('checkpoint-')}: {one['accuracy']:.1%} / {one['position_consistent']:.1%}"
         for name, one in told.items()
     )
-    write_text(decision, json.dumps({"chosen": best.name, "validation": told}, indent=2))
+    write_text(decision, Selected(chosen=best.name, validation=told).model_dump_json(indent=2))
     line = f"{stage} · kept step {best.name.rpartition('-')[2]}"
     line += f" (validation accuracy / position-consistent: {text})" if text else ""
     shop.finish(f"{stage}/selection", line, seconds=seconds_spent(folder), **tokens_spent(folder))
@@ -140,8 +146,13 @@ def keep(shop: Workshop, checkpoint: Checkpoint, chosen: Path) -> None:
 
 
 def _check_whole(target: Path, stage: Path) -> None:
-    if not (target / "config.json").is_file():
-        raise UserError(f"{target} is incomplete; delete {stage} and run the same command again")
+    what = "" if (target / "config.json").is_file() else " (no config.json)"
+    try:
+        check_weights(str(target))
+    except ModelError as error:
+        what = f" ({error})"
+    if what:
+        raise UserError(f"{target} is incomplete; delete {stage} and run the same command again{what}")
 
 
 def _facts(shop: Workshop, checkpoint: Checkpoint) -> dict[str, object]:

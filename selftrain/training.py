@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from planner.errors import UserError
 from planner.models import special_tokens
-from planner.store import read_log
+from planner.records import Record
+from planner.store import read_jsonl, read_log, read_record
 from selftrain.checkpoints import start_over_if_resized
 from selftrain.config import JudgedFile, Method
 from selftrain.judged import Chains, told, write_rows
 from selftrain.launch import seconds_spent
+from selftrain.rows import DpoRow, SftRow
 from selftrain.taught import write_taught_rows
 from selftrain.train import TrainJob, TrainStats
 from selftrain.workshop import Workshop
@@ -51,6 +54,8 @@ def train_on(shop: Workshop, stage: str, method: Method, rows: Path, start: str,
     out = shop.folder / stage / "train"
     done = shop.folder / stage / ".trained"
     if not done.exists():
+        if shop.world.rank == 0:
+            _check_rows(shop, stage, rows, SftRow if method == "sft" else DpoRow)
         # Before any rank looks, rank 0 removes what cannot be gone on from: a candidate that was being written when its process died,
         # and those of another layout.
         if shop.world.rank == 0 and start_over_if_resized(out, shop.world.training_layout):
@@ -61,8 +66,16 @@ def train_on(shop: Workshop, stage: str, method: Method, rows: Path, start: str,
     return out
 
 
+def _check_rows(shop: Workshop, stage: str, rows: Path, kind: type[Record]) -> None:
+    """Refuse rows that are not all there or cannot be read, before a model is loaded to train on what is left of them."""
+    found = sum(1 for _ in read_jsonl(rows, kind))
+    written = next((one["rows"] for one in shop.metrics() if one["stage"] == f"{stage}/rows"), found)
+    if found != written:
+        raise UserError(f"{rows} holds {found:,} rows where {written:,} were written; restore it or delete the stage's folder")
+
+
 def _report(shop: Workshop, stage: str, method: Method, out: Path) -> None:
-    stats = TrainStats.model_validate_json((out / "stats.json").read_text())
+    stats = read_record(out / "stats.json", TrainStats)
     seconds, trained_on = seconds_spent(out), round(stats.tokens * stats.epochs)
     losses = [entry["loss"] for entry in read_log(out / "log.jsonl")]
     over_long = f" · {stats.over_long:,} over-long rows dropped" if stats.over_long else ""

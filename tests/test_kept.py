@@ -1,0 +1,68 @@
+"""selftrain/kept.py, checkpoints.py and training.py: files of a stage that are cut off stop it with one line, or are made anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from planner.errors import UserError
+from planner.records import Message
+from planner.store import write_jsonl, write_text
+from selftrain.checkpoints import candidates
+from selftrain.kept import Checkpoint, keep, last
+from selftrain.rows import SftRow
+from selftrain.training import train_on
+
+STAGE = "iter-1/sft"
+
+
+def shop(folder: Path, *, rows: int = 0) -> Any:
+    """A workshop whose steps are all done already."""
+    world = SimpleNamespace(rank=0, once=lambda marker, work: None)
+    return SimpleNamespace(folder=folder, world=world, metrics=lambda: [{"stage": f"{STAGE}/rows", "rows": rows}])
+
+
+def test_a_kept_model_that_is_cut_off_is_named_with_what_to_delete(tmp_path: Path) -> None:
+    kept = Checkpoint(name="M1_SFT", path=str(tmp_path / "M1_SFT"), parent="seed", method="sft", stage=STAGE)
+    weights = tmp_path / "M1_SFT" / "model.safetensors"
+    write_text(tmp_path / "M1_SFT" / "config.json", "{}")
+    save_file({"w": np.zeros(100, np.float32)}, weights)
+    keep(shop(tmp_path), kept, tmp_path / "gone")
+    weights.write_bytes(weights.read_bytes()[:-7])
+    with pytest.raises(UserError, match=rf"M1_SFT is incomplete; delete {tmp_path}/{STAGE} .*model\.safetensors is no whole"):
+        keep(shop(tmp_path), kept, tmp_path / "gone")
+
+
+def test_a_decision_that_is_cut_off_is_one_line(tmp_path: Path) -> None:
+    write_text(tmp_path / STAGE / "selected.json", '{"chosen": "check')
+    with pytest.raises(UserError, match=r"selected\.json is not JSON .* delete the stage"):
+        last(shop(tmp_path), STAGE, tmp_path / STAGE / "train")
+
+
+@pytest.mark.parametrize("state", ["", '{"global_step": 4, "log_his'])
+def test_a_candidate_whose_state_is_half_written_is_no_candidate(tmp_path: Path, state: str) -> None:
+    """What a full disk leaves; gone on from, it would fail in every attempt."""
+    for step, text in ((2, json.dumps({"global_step": 2})), (4, state)):
+        write_text(tmp_path / f"checkpoint-{step}" / "trainer_state.json", text)
+    assert [path.name for path in candidates(tmp_path)] == ["checkpoint-2"]
+    assert not (tmp_path / "checkpoint-4").exists()
+
+
+def test_rows_that_are_lost_or_torn_are_not_trained_on(tmp_path: Path) -> None:
+    rows = tmp_path / STAGE / "sft.jsonl"
+    said = (Message(role="user", content="x"),)
+    write_jsonl(rows, [SftRow(prompt=said, completion=said)] * 3)
+    with pytest.raises(UserError, match=r"sft\.jsonl holds 3 rows where 4 were written"):
+        train_on(shop(tmp_path, rows=4), STAGE, "sft", rows, "start")
+    rows.write_bytes(rows.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"sft\.jsonl:3 is not JSON"):
+        train_on(shop(tmp_path, rows=3), STAGE, "sft", rows, "start")
+    rows.unlink()
+    with pytest.raises(UserError, match=r"sft\.jsonl is missing"):
+        train_on(shop(tmp_path, rows=3), STAGE, "sft", rows, "start")
