@@ -7,6 +7,7 @@ What belongs to whom is decided by key, so the number of ranks may change betwee
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import weakref
@@ -34,11 +35,22 @@ class Line(Record, Generic[T]):
     """Why nothing was made of it, e.g. `over_long`."""
 
 
-def disk_full(error: OSError, path: Path) -> NoReturn:
-    """Turn a full disk into a line that says so; anything else goes on as it is."""
+def cannot_write(error: OSError, path: Path) -> NoReturn:
+    """Turn a full disk, or one that may not be written to, into a line that says so; anything else goes on as it is."""
     if is_disk_full(error):
         raise UserError(f"{path}: {DISK_FULL}") from error
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder, or have it made writable") from None
     raise error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_disk_full(error):
+            cannot_write(error, folder)
+        raise UserError(f"{folder} cannot be made ({error.strerror}): choose another folder") from None
 
 
 class Shard(Generic[T]):
@@ -48,13 +60,13 @@ class Shard(Generic[T]):
         self.path = folder / f"rank-{rank}.jsonl"
 
     def __enter__(self) -> Shard[T]:
+        _make_folder(self.path.parent)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             _cut_torn_tail(self.path)
             # Unbuffered: a line is with the kernel once `append` returns, so a killed process loses none.
             self._file = self.path.open("ab", buffering=0)
         except OSError as error:
-            disk_full(error, self.path)
+            cannot_write(error, self.path)
         return self
 
     def append(self, key: str, items: Iterable[T] = (), dropped: str | None = None) -> None:
@@ -66,13 +78,13 @@ class Shard(Generic[T]):
             while line:
                 line = line[self._file.write(line) :]
         except OSError as error:
-            disk_full(error, self.path)
+            cannot_write(error, self.path)
 
     def __exit__(self, *_: object) -> None:
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            disk_full(error, self.path)
+            cannot_write(error, self.path)
         finally:
             self._file.close()
 
@@ -142,7 +154,7 @@ class Shards(Generic[T]):
 
 def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:
     """Write a file whole: it appears complete or not at all. Returns the number of lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     scratch = path.with_name(path.name + ".part")
     count = 0
     try:
@@ -154,7 +166,7 @@ def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:
             os.fsync(file.fileno())
         scratch.replace(path)
     except OSError as error:
-        disk_full(error, path)
+        cannot_write(error, path)
     return count
 
 
@@ -190,13 +202,13 @@ def read_record(path: Path, record: type[T]) -> T:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     scratch = path.with_name(path.name + ".part")
     try:
         scratch.write_text(text, encoding="utf-8")
         scratch.replace(path)
     except OSError as error:
-        disk_full(error, path)
+        cannot_write(error, path)
 
 
 def append_text(path: Path, line: str) -> None:
@@ -206,7 +218,7 @@ def append_text(path: Path, line: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
     except OSError as error:
-        disk_full(error, path)
+        cannot_write(error, path)
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

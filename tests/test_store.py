@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -361,6 +362,36 @@ def test_space_that_runs_out_when_a_shard_is_closed_is_the_same_line(tmp_path: P
         shard.append("k")
         monkeypatch.setattr("planner.store.os.fsync", refuse)
     assert shard._file.closed
+
+
+def test_a_file_where_a_folder_should_be_is_one_line(tmp_path: Path) -> None:
+    """`--out results.json`, for one."""
+    (tmp_path / "file").write_text("")
+    for write in (
+        lambda: write_text(tmp_path / "file" / "x.json", "x"),
+        lambda: write_jsonl(tmp_path / "file" / "x.jsonl", []),
+        lambda: Shard[Message](tmp_path / "file" / "deeper", 0).__enter__(),
+    ):
+        with pytest.raises(UserError, match=r"file.* cannot be made .*: choose another folder"):
+            write()
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EROFS])
+def test_a_folder_that_may_not_be_written_to_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "write_text", refuse)
+    for write in (
+        lambda: write_text(tmp_path / "x.json", "x"),
+        lambda: write_jsonl(tmp_path / "x.jsonl", []),
+        lambda: append_text(tmp_path / "x.log", "x"),
+        lambda: Shard[Message](tmp_path, 0).__enter__(),
+    ):
+        with pytest.raises(UserError, match=r"x\.|rank-0") as raised:
+            write()
+        assert "cannot be written" in one_line(raised)
 
 
 def test_other_errors_of_the_disk_are_not_called_full(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import IO
 
 from planner.errors import UserError
 from planner.records import LabeledPair, digest
-from planner.store import disk_full, read_jsonl, write_jsonl
+from planner.store import cannot_write, read_jsonl, write_jsonl
 from selftrain.config import Config
 from selftrain.data_config import ENGINE_SOURCES
 
@@ -182,7 +182,7 @@ def write_streamed(stream: Stream, folder: Path, sizes: dict[str, int], path: Pa
                     files[name].write(one.model_dump_json() + "\n")
                     written[name] += 1
         except OSError as error:
-            disk_full(error, folder)
+            cannot_write(error, folder)
     for name in sizes:
         (folder / f"{name}.jsonl.part").replace(folder / f"{name}.jsonl")
     return written
