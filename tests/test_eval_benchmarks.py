@@ -207,6 +207,19 @@ def test_a_hub_that_cannot_be_reached_is_one_line(name: str) -> None:
         named(name).load(None)
 
 
+@pytest.mark.parametrize("texts", [{"response_a": "x", "response_b": "y", "label": "A"}, {"chosen": "x", "rejected": "y"}])
+def test_what_a_row_of_ones_own_pairs_says_is_shown_to_the_judge(tmp_path: Path, texts: dict[str, str]) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({"instruction": "Sum up.", "input": "A text.", "reference": "A sum.", **texts}))
+    (one,) = named("pairs").load(path)
+    assert (one.pair.input, one.pair.reference) == ("A text.", "A sum.")
+    path.write_text(
+        json.dumps({"instruction": "Sum up.", **dict.fromkeys(texts, "x"), **({"label": "A"} if "label" in texts else {})})
+    )
+    with pytest.raises(UserError, match=r"mine\.jsonl:1: both responses are the same text"):
+        named("pairs").load(path)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_bad_files_are_named(name: str, tmp_path: Path) -> None:
     for text in ("", "[]", "{}", '{"a": 1}\n', "[1]", "not json"):

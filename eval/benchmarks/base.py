@@ -169,13 +169,14 @@ def labeled(pair: Pair, better: Label, *, source: str, kind: str, notes: Mapping
 
 
 def placed(
-    instruction: str, chosen: str, rejected: str, *, source: str, kind: str, notes: Mapping[str, str] | None = None
-) -> LabeledPair:
+    instruction: str, chosen: str, rejected: str, *, source: str, kind: str, notes: Mapping[str, str] | None = None,
+    input: str | None = None, reference: str | None = None,
+) -> LabeledPair:  # fmt: skip
     """The same for sources that name the better response and not its place: the texts' hash decides that."""
     a, b = sorted((chosen, rejected))
     if int(digest("slot", instruction, a, b), 16) % 2:
         a, b = b, a
-    pair = Pair(instruction=instruction, response_a=a, response_b=b)
+    pair = Pair(instruction=instruction, response_a=a, response_b=b, input=input, reference=reference)
     return labeled(pair, "A" if a == chosen else "B", source=source, kind=kind, notes=notes)
 
 

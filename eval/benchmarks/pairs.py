@@ -29,6 +29,8 @@ class ChosenRow(Row):
     chosen: str
     rejected: str
     kind: str = "all"
+    input: str | None = None
+    reference: str | None = None
 
 
 def load(data: Path | None) -> list[LabeledPair]:
@@ -45,10 +47,19 @@ def load(data: Path | None) -> list[LabeledPair]:
 def _pair(value: object, where: str) -> LabeledPair:
     if isinstance(value, dict) and "chosen" in value:
         row = fit(value, ChosenRow, where)
-        return placed(row.instruction, row.chosen, row.rejected, source="pairs", kind=row.kind)
+        made = placed(
+            row.instruction, row.chosen, row.rejected, source="pairs", kind=row.kind, input=row.input, reference=row.reference
+        )
+        return _told_apart(made, where)
     one = fit(value, LabelRow, where)
     texts = one.model_dump(include={"instruction", "response_a", "response_b", "input", "reference"})
-    return labeled(Pair(**texts), one.label, source="pairs", kind=one.kind)
+    return _told_apart(labeled(Pair(**texts), one.label, source="pairs", kind=one.kind), where)
+
+
+def _told_apart(one: LabeledPair, where: str) -> LabeledPair:
+    if one.better != "tie" and one.pair.response_a == one.pair.response_b:
+        raise UserError(f"{where}: both responses are the same text, so neither is better; remove the row, or label it a tie")
+    return one
 
 
 BENCHMARK = Benchmark(
