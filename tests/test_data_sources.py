@@ -386,6 +386,7 @@ def test_columns_may_be_named_and_bad_rows_are_told(tmp_path: Path) -> None:
     (one,), _ = made(tmp_path, named)
     assert (one.pair.instruction, chosen(one)) == ("p", "a")
     for bad, told in (
+        ({"prompt": None, "chosen": "a", "rejected": "b"}, "'prompt' is NoneType, not text"),
         ({"x": 1}, "no preference in columns x"), ({"prompt": "p", "chosen": "a", "rejected": ["b"]}, "must both be text, or both be chats"),
         ({"chosen": "abc", "rejected": "xyz"}, "there is no prompt"), ({"prompt": "p", "completions": []}, "no response with a rating"),
         ({"chosen": [GOOD], "rejected": [BAD]}, "so there is no prompt"),

@@ -20,7 +20,7 @@ from planner.errors import UserError
 from planner.records import LabeledPair
 from selftrain.data_config import SourceConfig
 from selftrain.pairs.jsonl import place
-from selftrain.pairs.table import Row, prompt_of, rows
+from selftrain.pairs.table import Row, prompt_of, rows, text
 
 _SCORES = ("overall_score", "helpfulness", "score", "rating")
 _NAMES = {"system": "System", "user": "User", "assistant": "Assistant"}
@@ -91,20 +91,25 @@ def _explicit_or_implicit(config: SourceConfig, where: str, row: Row, chosen: st
     rated = (numbers[0], numbers[1]) if len(numbers) == 2 else None
     if isinstance(good, list) and isinstance(bad, list):
         shared = _shared(good, bad)  # a chat often repeats the prompt before the response
-        if named is None:
-            asked = _chat(where, good[:shared])
-        else:
-            asked = _chat(where, row[named]) if isinstance(row[named], list) else str(row[named])
+        asked = _chat(where, good[:shared]) if named is None else _asked(where, row, named)
         return Preference(asked, _reply(where, good[shared:]), _reply(where, bad[shared:]), rated)
     if not isinstance(good, str) or not isinstance(bad, str):
         raise UserError(f"{where}: {chosen!r} and {rejected!r} must both be text, or both be chats")
     if named is not None:
-        asked = _chat(where, row[named]) if isinstance(row[named], list) else str(row[named])
+        asked = _asked(where, row, named)
         return Preference(asked, good, bad, rated)
     prefix = _at_turn(good[: _shared(good, bad)])
     if not prefix.strip():
         raise UserError(f"{where}: there is no prompt: name its column in pairs.columns, or give texts that both start with it")
     return Preference(prefix.strip(), good[len(prefix) :].strip(), bad[len(prefix) :].strip(), rated)
+
+
+def _asked(where: str, row: Row, column: str) -> str:
+    """A prompt that has a column of its own: a chat, or a text."""
+    value = row.get(column)
+    if isinstance(value, list):
+        return _chat(where, value)
+    return value if isinstance(value, str) else text(where, row, column)  # an empty one is counted
 
 
 def _shared(a: Sequence[Any], b: Sequence[Any]) -> int:
