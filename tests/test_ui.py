@@ -114,11 +114,16 @@ def test_votes_are_pairs_that_a_run_trains_on(tmp_path: Path) -> None:
     assert at.vote(PAIR, certain, right=False) == "A"
     rows = [json.loads(line) for line in at.votes.read_text().splitlines()]
     assert [(row["chosen"], row["rejected"]) for row in rows] == [("The Alps.", "The Loire."), ("The Loire.", "The Alps.")]
+    at.vote(PAIR.model_copy(update={"reference": "The Loire."}), certain, right=False)
+    assert json.loads(at.votes.read_text().splitlines()[2])["reference"] == "The Loire.", (
+        "it is trained to be shown what it was shown"
+    )
     source = {"source": "jsonl", "path": str(at.votes), "validation": 1, "held_out": {"known": 1}}
     path = tmp_path / "c.toml"
     path.write_text(tomli_w.dumps(tiny_config(tmp_path, Path("/no"), pairs=source)))
     found = list(some_pairs(load_config(path)))
-    assert [one.kind for one in found] == ["vote", "vote"]
+    assert [one.kind for one in found] == ["vote"] * 3
+    assert [one.pair.reference for one in found] == [None, None, "The Loire."]
     assert {getattr(one.pair, f"response_{one.better.lower()}") for one in found} == {"The Alps.", "The Loire."}
 
 

@@ -91,6 +91,8 @@ class Desk:
         if chosen == rejected or not all(text.strip() for text in (pair.question, chosen, rejected)):
             raise UserError("a pair to learn from has an instruction and two different responses; no pair was kept")
         row = {"instruction": pair.question, "chosen": chosen, "rejected": rejected, "kind": "vote", "said": judgment.verdict}
+        if pair.reference:  # what the judge was shown, it is trained to be shown
+            row["reference"] = pair.reference
         self.votes.parent.mkdir(parents=True, exist_ok=True)
         append_text(self.votes, json.dumps(row))
         return better
