@@ -112,8 +112,9 @@ def train(job: TrialJob) -> None:
     tokenizer = AutoTokenizer.from_pretrained(path)
     made = [_row(question, response, job.ask, tokenizer) for question, response in read_examples(Path(job.data))]
     fitting = [row for row in made if _length(row, tokenizer) <= settings.max_length]
-    held = [row for row in fitting if uniform("held out", str(settings.seed), str(row)) < settings.held_out]
-    kept = [row for row in fitting if row not in held]
+    held, kept = [], []
+    for row in fitting:
+        (held if uniform("held out", str(settings.seed), str(row)) < settings.held_out else kept).append(row)
     if not held or not kept:
         raise UserError(
             f"{job.data}: of {len(made)} rows {len(kept)} are left to train on and {len(held)} to hold out; give more rows, or raise "
