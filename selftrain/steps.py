@@ -27,7 +27,7 @@ from selftrain.preflight import check_trackers
 from selftrain.stage import AskJob, SampleJob
 from selftrain.stamp import check_stamp
 from selftrain.summary import write_summary
-from selftrain.training import make_rows, train_on
+from selftrain.training import make_prompts, make_rows, train_on
 from selftrain.workshop import Workshop
 
 
@@ -66,6 +66,7 @@ class Run:
                 one.resample_before_dpo,
                 {
                     "sft": self.folder / "pairs" / f"train-{k}.jsonl",
+                    "grpo": self.folder / "pairs" / f"train-{k}.jsonl",
                     "dpo": self.folder / "pairs" / f"train-{k}{'-dpo' if one.dpo_pairs else ''}.jsonl",
                 },
             )
@@ -125,6 +126,10 @@ class Run:
     def rows(self, iteration: IterationRun, method: Method, chains: Chains) -> Path:
         """Write TRL rows from judged chains."""
         return make_rows(self.shop, iteration.stage(method), method, chains)
+
+    def prompts(self, iteration: IterationRun) -> Path:
+        """Write what GRPO trains on: judge prompts, in both orders of each pair."""
+        return make_prompts(self.shop, iteration.stage("grpo"), iteration.pairs["grpo"])
 
     def train(self, iteration: IterationRun, method: Method, rows: Path, *, start: Checkpoint) -> Path:
         """Train on rows, from `start` unless `sft.start` says the seed; returns the folder of candidates."""

@@ -6,11 +6,14 @@ import time
 from pathlib import Path
 
 from planner.models import special_tokens
-from planner.store import read_log
+from planner.records import LabeledPair
+from planner.store import read_jsonl, read_log, write_jsonl
 from selftrain.checkpoints import start_over_if_resized
 from selftrain.config import Method
+from selftrain.grpo import grpo_rows
 from selftrain.judged import Chains, told, write_rows
 from selftrain.launch import seconds_spent
+from selftrain.rows import broken
 from selftrain.train import TrainJob, TrainStats
 from selftrain.workshop import Workshop
 
@@ -25,6 +28,21 @@ def make_rows(shop: Workshop, stage: str, method: Method, chains: Chains, *, shu
         written, left_out = write_rows(shop.config, method, chains, path, special=special, shuffled=shuffled)
         line = f"{stage} · {written:,} {method} rows · left out: {told(left_out)}"
         shop.finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started, **left_out)
+
+    shop.world.once(path.with_suffix(".done"), work)
+    return path
+
+
+def make_prompts(shop: Workshop, stage: str, pairs: Path) -> Path:
+    """Write GRPO's rows: the judge prompts of pairs, in both orders."""
+    path = shop.folder / stage / "grpo.jsonl"
+
+    def work() -> None:
+        started = time.monotonic()
+        rows = grpo_rows(read_jsonl(pairs, LabeledPair), shop.config)
+        written = write_jsonl(path, broken(rows, special_tokens(shop.tokenizer)))
+        line = f"{stage} · {written:,} prompts, both orders of {written // 2:,} pairs"
+        shop.finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started)
 
     shop.world.once(path.with_suffix(".done"), work)
     return path
@@ -48,13 +66,15 @@ def train_on(shop: Workshop, stage: str, method: Method, rows: Path, start: str,
 def _report(shop: Workshop, stage: str, method: Method, out: Path) -> None:
     stats = TrainStats.model_validate_json((out / "stats.json").read_text())
     seconds, trained_on = seconds_spent(out), round(stats.tokens * stats.epochs)
-    losses = [entry["loss"] for entry in read_log(out / "log.jsonl")]
+    told = "reward" if method == "grpo" else "loss"  # GRPO's loss is about zero at every step, whatever it learns
+    log = [entry[told] for entry in read_log(out / "log.jsonl")]
     over_long = f" · {stats.over_long:,} over-long rows dropped" if stats.over_long else ""
+    over_long += f" · {stats.left_over:,} fill no batch" if stats.left_over else ""
     line = (
-        f"{stage} · {method} on {stats.rows:,} rows{over_long} · {stats.steps:,} steps · loss {losses[0]:.3f} → {losses[-1]:.3f} · "
+        f"{stage} · {method} on {stats.rows:,} rows{over_long} · {stats.steps:,} steps · {told} {log[0]:.3f} → {log[-1]:.3f} · "
         f"{trained_on / max(seconds, 1e-9):,.0f} tok/s"
     )
     shop.finish(
-        f"{stage}/train", line, seconds=seconds, train_tokens=trained_on, first_loss=losses[0], last_loss=losses[-1],
+        f"{stage}/train", line, seconds=seconds, train_tokens=trained_on, **{f"first_{told}": log[0], f"last_{told}": log[-1]},
         **stats.model_dump(exclude={"tokens"}),
     )  # fmt: skip
