@@ -194,41 +194,38 @@ class Forecast:
 
     def _grpo(self, name: str, steps: int) -> Stage:
         """Training, and in it the sampling of what is trained on, by an engine beside the trainer or by the model itself."""
-        config, launch, settings, chain = self.config, self.launch, self.config.grpo, self._chain
-        prompts = steps * settings.batch_size
-        chains = prompts * settings.num_generations
-        on_cpu, n = config.hardware == "cpu", self.shape.parameters
-        reference = 0.0
-        if settings.beta and config.lora is None:  # an adapter's reference is its base
-            reference = n * (2 if launch.zero else 4) / (launch.processes if launch.zero == 3 else 1) / GB
-        beside = reference + (0 if on_cpu else settings.vllm_memory * self.hardware.memory_gb)
-        stage = self._training(name, "grpo", steps, answer=chain, rows=chains, referenced=settings.beta > 0, beside_gb=beside)
-        read, written = prompts * self.lengths.judge, chains * chain
-        group = 1 if on_cpu else self._group
-        busy = sampling_seconds(
-            self.shape, self.hardware, read=read, written=written, engines=max(1, launch.processes // group), group=group
-        )
-        return stage._replace(
-            prompts=prompts, read=read, written=written, seconds=stage.seconds + (busy / _PLAIN if on_cpu else busy)
-        )
+        prompts, group = steps * self.config.grpo.batch_size, self._group
+        read, written = prompts * self.lengths.judge, prompts * self.config.grpo.num_generations * self._chain
+        engines, speed = self._engines, 1.0
+        if self.config.hardware == "cpu":
+            engines, group, speed = self.launch.processes, 1, _PLAIN
+        busy = sampling_seconds(self.shape, self.hardware, read=read, written=written, engines=engines, group=group) / speed
+        stage = self._training(name, "grpo", steps, answer=self._chain)
+        return stage._replace(prompts=prompts, read=read, written=written, seconds=stage.seconds + busy)
 
-    def _training(
-        self, name: str, method: Method, steps: int, *, answer: float | None = None, rows: float | None = None,
-        referenced: bool | None = None, beside_gb: float = 0.0,
-    ) -> Stage:  # fmt: skip
+    def _beside_the_trainer_gb(self) -> float:
+        """What GRPO holds on a device beside the model that it trains: an engine, and the reference, which of adapters is their base."""
+        config, launch = self.config, self.launch
+        engine = 0.0 if config.hardware == "cpu" else config.grpo.vllm_memory * self.hardware.memory_gb
+        if not config.grpo.beta or config.lora:
+            return engine
+        return engine + self.shape.parameters * (2 if launch.zero else 4) / (launch.processes if launch.zero == 3 else 1) / GB
+
+    def _training(self, name: str, method: Method, steps: int, *, answer: float | None = None) -> Stage:
         config, launch, settings = self.config, self.launch, self.config.training(method)
         sides, rank = (2 if method == "dpo" else 1), config.lora.rank if config.lora else None
         answer = self.lengths.plan + self.lengths.execution + _TAG_TOKENS if answer is None else answer
-        rows = steps * settings.batch_size if rows is None else rows
+        rows = steps * settings.batch_size * (config.grpo.num_generations if method == "grpo" else 1)
         flops = sides * rows * training_flops(
             self.shape, self.lengths.judge, answer, checkpointed=settings.gradient_checkpointing, lora=rank is not None,
-            referenced=sides == 2 if referenced is None else referenced,
+            referenced=method == "dpo" or (method == "grpo" and config.grpo.beta > 0),
         )  # fmt: skip
         longest = settings.micro_batch_size * sides * min(settings.max_length, int(2 * (self.lengths.judge + answer)))
         memory = training_gb(
             self.shape, tokens=longest, checkpointed=settings.gradient_checkpointing, zero=launch.zero, ranks=launch.processes,
             lora_rank=rank,
-        ) + beside_gb  # fmt: skip
+        )  # fmt: skip
+        memory += self._beside_the_trainer_gb() if method == "grpo" else 0
         whole = (2 if rank or launch.zero else 4) * self.shape.parameters
         disk = (math.ceil(steps / settings.save_every) * whole + 2 * 8 * trained_parameters(self.shape, rank)) / GB
         fits = "" if memory < self.hardware.memory_gb else ": DOES NOT FIT"

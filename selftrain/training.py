@@ -66,15 +66,15 @@ def train_on(shop: Workshop, stage: str, method: Method, rows: Path, start: str,
 def _report(shop: Workshop, stage: str, method: Method, out: Path) -> None:
     stats = TrainStats.model_validate_json((out / "stats.json").read_text())
     seconds, trained_on = seconds_spent(out), round(stats.tokens * stats.epochs)
-    told = "reward" if method == "grpo" else "loss"  # GRPO's loss is about zero at every step, whatever it learns
-    log = [entry[told] for entry in read_log(out / "log.jsonl")]
+    figure = "reward" if method == "grpo" else "loss"  # GRPO's loss says nothing of what it learns
+    log = [entry[figure] for entry in read_log(out / "log.jsonl")]
     over_long = f" · {stats.over_long:,} over-long rows dropped" if stats.over_long else ""
     over_long += f" · {stats.left_over:,} fill no batch" if stats.left_over else ""
     line = (
-        f"{stage} · {method} on {stats.rows:,} rows{over_long} · {stats.steps:,} steps · {told} {log[0]:.3f} → {log[-1]:.3f} · "
+        f"{stage} · {method} on {stats.rows:,} rows{over_long} · {stats.steps:,} steps · {figure} {log[0]:.3f} → {log[-1]:.3f} · "
         f"{trained_on / max(seconds, 1e-9):,.0f} tok/s"
     )
     shop.finish(
-        f"{stage}/train", line, seconds=seconds, train_tokens=trained_on, **{f"first_{told}": log[0], f"last_{told}": log[-1]},
+        f"{stage}/train", line, seconds=seconds, train_tokens=trained_on, **{f"first_{figure}": log[0], f"last_{figure}": log[-1]},
         **stats.model_dump(exclude={"tokens"}),
     )  # fmt: skip

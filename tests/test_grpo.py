@@ -23,7 +23,7 @@ from tests.test_loop import command, kill_when, run, write_config
 from tests.test_train import weights
 
 GRPO = {
-    "learning_rate": 1e-3, "epochs": 2, "batch_size": 4, "micro_batch_size": 4, "num_generations": 4, "save_every": 2, "max_length": 600,
+    "learning_rate": 1e-3, "epochs": 2, "batch_size": 4, "micro_batch_size": 8, "num_generations": 4, "save_every": 2, "max_length": 600,
     "gradient_checkpointing": False,
 }  # fmt: skip
 
@@ -145,11 +145,18 @@ def judge(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The two-layer model, taught to name a verdict, now A and now B: it has something to be rewarded for."""
     folder = tmp_path_factory.mktemp("judge")
     settings = tiny_config(folder, tiny_model, plan_kind="none")
-    settings["sft"] |= {"learning_rate": 1e-2, "epochs": 40, "batch_size": 8, "micro_batch_size": 8, "save_every": 1000}
+    settings["sft"] |= {
+        "learning_rate": 1e-2,
+        "schedule": "constant",
+        "epochs": 40,
+        "batch_size": 8,
+        "micro_batch_size": 8,
+        "save_every": 1000,
+    }
     rows = folder / "sft.jsonl"
     style = Config.model_validate(settings).style
     write_jsonl(rows, verdict_only_rows(((one.pair, one.gold(o), o) for one in pairs(8) for o in ("ab", "ba")), style))
-    job = TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(folder / "out"), max_steps=40)
+    job = TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(folder / "out"), max_steps=60)
     train(Config.model_validate(settings), job)
     (made,) = candidates(folder / "out")
     return made
