@@ -22,7 +22,7 @@ from prompts import PromptSet
 from selftrain.data_config import HygieneConfig, JudgedForm, Source, SourceConfig
 
 R = TypeVar("R", bound=Record)
-Method = Literal["sft", "dpo"]
+Method = Literal["sft", "dpo", "grpo"]
 Split = Literal["known", "wording", "unseen"]
 Pairing = Literal["same_plan", "cross_plan", "mixed"]
 Control = Literal["shuffled_labels", "verdict_only"]
@@ -98,7 +98,7 @@ class RowsConfig(Record):
 
 
 class TrainConfig(Record):
-    """Optimisation, for both methods (paper, Table 10)."""
+    """Optimisation, for all methods (paper, Table 10)."""
 
     learning_rate: Annotated[float, Field(gt=0)]
     epochs: Annotated[float, Field(gt=0)] = 2.0
@@ -144,6 +144,45 @@ class DpoConfig(TrainConfig):
     loss: Literal["sigmoid", "ipo", "hinge", "robust", "sigmoid_norm"] = "sigmoid"
 
 
+class GrpoConfig(TrainConfig):
+    """Online GRPO of the judge itself: J1's values (arXiv 2505.10320), which is silent on all that says `chosen`.
+
+    A step writes `batch_size` × `num_generations` chains of at most `judge_tokens`, as long as they may be at test time.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    """Chosen."""
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    """Chosen."""
+    batch_size: PositiveInt = 512
+    """Prompts an optimiser step over all processes; both orders of a pair are two. J1 says 512 and not of what: chosen."""
+    micro_batch_size: PositiveInt = 1
+    """Chains a forward pass on one device."""
+    max_length: PositiveInt = 4096
+    """Of prompt and chain. A pair of which one order's prompt leaves no room for `judge_tokens` is dropped and counted."""
+    save_every: PositiveInt = 10
+    shuffle: bool = True
+    """Of pairs: their two orders always stay neighbours."""
+    num_generations: Annotated[int, Field(ge=2)] = 5
+    """Chains a prompt."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    beta: Annotated[float, Field(ge=0)] = 0.01
+    """Weight of the divergence from the start (J1: 0.01 at 8B, 0 at 70B). 0 also keeps the reference model out of memory."""
+    verdict_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Reward of a right verdict."""
+    consistency_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Reward on top where the same chain of the other order is right too. 0: J1 without it."""
+    vllm_memory: Fraction = 0.3
+    """Share of a GPU that the engine beside the trainer takes."""
+
+    @model_validator(mode="after")
+    def _rewards_something(self) -> GrpoConfig:
+        if not self.verdict_weight + self.consistency_weight:
+            raise ValueError("verdict_weight and consistency_weight are both 0: nothing would be rewarded")
+        return self
+
+
 class LoraConfig(Record):
     """Adapters on every linear layer instead of full fine-tuning. Not in the paper: it is what fits 8B weights on one 80 GB GPU."""
 
@@ -163,7 +202,7 @@ class JudgedFile(Record):
 
 
 class Iteration(Record):
-    """Fresh pairs, then one or both trainings on the chains drawn from them. Checkpoints are M<k>_SFT and M<k>_DPO."""
+    """Fresh pairs, then one or both trainings on the chains drawn from them, or GRPO, which draws its own. Checkpoints are M<k>_<METHOD>."""
 
     pairs: Count = 0
     train: tuple[Method, ...] = ("dpo",)
@@ -181,8 +220,8 @@ class Iteration(Record):
             raise ValueError('judged needs train = ["sft"] and no pairs: the file has its own')
         if not self.judged and not self.pairs:
             raise ValueError("pairs is missing or 0: how many fresh pairs the iteration draws its chains from")
-        if self.train not in (("sft",), ("dpo",), ("sft", "dpo")):
-            raise ValueError('train is ["sft"], ["dpo"] or ["sft", "dpo"]')
+        if self.train not in (("sft",), ("dpo",), ("sft", "dpo"), ("grpo",)):
+            raise ValueError('train is ["sft"], ["dpo"], ["sft", "dpo"] or ["grpo"]')
         if self.resample_before_dpo and self.train != ("sft", "dpo"):
             raise ValueError('resample_before_dpo needs train = ["sft", "dpo"]; otherwise chains are fresh anyway')
         if self.dpo_pairs and not self.resample_before_dpo:
@@ -233,12 +272,13 @@ class Config(Record):
     ties: bool = False
     """A third verdict: prompts allow a tie, pairs labelled one train, and rows are balanced over A, B and tie. Not in the paper."""
     judge_tokens: PositiveInt = 2048
-    """Of a whole chain at test time (paper: 2048)."""
+    """Of a whole chain at test time (paper: 2048), and in GRPO."""
     pairs: PairsConfig = PairsConfig()
     sampling: SamplingConfig = SamplingConfig()
     rows: RowsConfig = RowsConfig()
     sft: SftConfig = SftConfig()
     dpo: DpoConfig = DpoConfig()
+    grpo: GrpoConfig = GrpoConfig()
     lora: LoraConfig | None = None
     """None: all weights are trained."""
     attention: Literal["sdpa", "flash_attention_2"] = "sdpa"
@@ -276,7 +316,7 @@ class Config(Record):
         if self.iterations[0].judged and self.controls:
             raise ValueError("controls stand beside the first iteration's own chains, and one on a judged file draws none")
         if "sft" not in self.iterations[0].train and self.model == EMBEDDED:
-            raise ValueError('the first iteration must train "sft": the embedded seed names no verdict that DPO could learn from')
+            raise ValueError('the first iteration must train "sft": the embedded seed names no verdict that could be learnt from')
         for name, settings in (("sft", self.sft), ("dpo", self.dpo)):
             accumulation, rest = divmod(settings.batch_size, settings.micro_batch_size * self.processes)
             if rest or not accumulation:
@@ -284,9 +324,43 @@ class Config(Record):
                     f"{name}.batch_size = {settings.batch_size} is no multiple of {name}.micro_batch_size × processes = "
                     f"{settings.micro_batch_size} × {self.processes}"
                 )
+        if self.trains_grpo:
+            self._check_grpo()
         if self.engine.kind == "server":
             raise ValueError("a server cannot load the checkpoints of this run; use it as seed_engine")
         return self
+
+    def _check_grpo(self) -> None:
+        grpo, chains = self.grpo, self.grpo.batch_size * self.grpo.num_generations
+        if grpo.batch_size % (2 * self.processes):
+            raise ValueError(
+                f"grpo.batch_size = {grpo.batch_size} is no multiple of 2 × processes = {2 * self.processes}: both orders of a pair must "
+                "meet in one process, which rewards them together"
+            )
+        if chains % (grpo.micro_batch_size * self.processes):
+            raise ValueError(
+                f"grpo.batch_size × grpo.num_generations = {chains} is no multiple of grpo.micro_batch_size × processes = "
+                f"{grpo.micro_batch_size} × {self.processes}"
+            )
+        if grpo.max_length <= self.judge_tokens:
+            raise ValueError(
+                f"grpo.max_length = {grpo.max_length} leaves no room for a prompt beside a chain of judge_tokens = {self.judge_tokens}"
+            )
+        if any(one.train == ("grpo",) and 2 * one.pairs < grpo.batch_size for one in self.iterations):
+            raise ValueError(
+                f"an iteration of GRPO has fewer prompts, two a pair, than grpo.batch_size = {grpo.batch_size}: not one step could be taken"
+            )
+        if self.iterations[0].train == ("grpo",) and "shuffled_labels" in self.controls:
+            raise ValueError("controls: shuffled_labels trains on the chains drawn for the first iteration, and GRPO draws its own")
+
+    @property
+    def trains_grpo(self) -> bool:
+        return any("grpo" in one.train for one in self.iterations)
+
+    def training(self, method: Method) -> TrainConfig:
+        """The settings of a method."""
+        settings: dict[Method, TrainConfig] = {"sft": self.sft, "dpo": self.dpo, "grpo": self.grpo}
+        return settings[method]
 
     @property
     def style(self) -> EvalPlannerStyle:
@@ -306,9 +380,12 @@ class Config(Record):
         for name, engine in (("engine", self.engine), ("seed_engine", self.seed_engine)):
             # The context decides which prompts are dropped as over-long.
             fields[name] = engine and {"kind": engine.kind, "dtype": engine.dtype, "max_model_len": engine.max_model_len}
-        for method in ("sft", "dpo"):
+        for method in ("sft", "dpo", "grpo"):
             for size in ("micro_batch_size", "gradient_checkpointing"):
                 del fields[method][size]
+        del fields["grpo"]["vllm_memory"]
+        if not self.trains_grpo:  # runs from before there was GRPO go on
+            del fields["grpo"]
         return fields
 
 

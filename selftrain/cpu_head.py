@@ -7,21 +7,24 @@ answer alone: the same loss at twice the speed and more (`bench/train.py`).
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 _LOGIT_RULES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
 
 
 def use_answers_only_head() -> None:
-    """Have TRL's SFT and DPO trainers put this head on the models they make in this process."""
+    """Have TRL's trainers put this head on the models they make in this process."""
     # Not on a finished trainer: DPO computes the reference's log-probabilities while it is made.
-    from trl.trainer import dpo_trainer, sft_trainer
+    from trl.trainer import dpo_trainer, grpo_trainer, sft_trainer
 
-    for module in (sft_trainer, dpo_trainer):
+    for module in (sft_trainer, dpo_trainer, grpo_trainer):
         module.add_fused_lm_head = add_answers_only_head
 
 
-def add_answers_only_head(model: Any, outputs: tuple[str, ...] = ("log_probs",)) -> None:
+def add_answers_only_head(
+    model: Any, temperature: float = 1.0, cast_lm_head_to_fp32: bool = False, outputs: tuple[str, ...] = ("log_probs",)
+) -> None:
     """What TRL's `add_fused_lm_head` does, for the same calls; `outputs` says what TRL will read and is all computed anyway.
 
     A model that does more with its logits than project them (Gemma's soft cap, Granite's scale) gets TRL's head, which knows how.
@@ -29,11 +32,13 @@ def add_answers_only_head(model: Any, outputs: tuple[str, ...] = ("log_probs",))
     import torch
     from trl.trainer.utils import FusedCausalLMOutput, add_fused_lm_head
 
-    if any(getattr(model.config, rule, None) not in (None, 1.0) for rule in _LOGIT_RULES) or "log_sum_sq_probs" in outputs:
-        add_fused_lm_head(model, outputs=outputs)
+    special = any(getattr(model.config, rule, None) not in (None, 1.0) for rule in _LOGIT_RULES)
+    if special or cast_lm_head_to_fp32 or "log_sum_sq_probs" in outputs:
+        add_fused_lm_head(model, temperature, cast_lm_head_to_fp32, outputs)
         return
     plain = model.forward
 
+    @functools.wraps(plain)  # `generate` holds its arguments against the signature
     def forward(*args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any) -> Any:
         if not fused_lm_head:
             return plain(*args, labels=labels, **kwargs)
@@ -41,7 +46,7 @@ def add_answers_only_head(model: Any, outputs: tuple[str, ...] = ("log_probs",))
         labels = labels[:, 1:]
         mask = labels != -100
         wanted = labels[mask]  # (answer tokens,)
-        logits = model.get_output_embeddings()(hidden[mask]).float()  # (answer tokens, vocabulary)
+        logits = model.get_output_embeddings()(hidden[mask]).float() / temperature  # (answer tokens, vocabulary)
         logps = logits.log_softmax(-1)
 
         def spread(values: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from planner.records import Pair
 from planner.styles.base import Prompt
-from selftrain.config import Config, Iteration, Method, TrainConfig
+from selftrain.config import Config, Iteration, Method
 from selftrain.hardware import (
     GB,
     Shape,
@@ -33,6 +33,8 @@ _FILL = 0.75
 _RIGHT, _KEPT = 0.5, 0.9
 """Share of chains that are right, and of rows that labels' balance and form leave; the long CPU run kept 85 to 92 % of its first ones."""
 _TAG_TOKENS = 24
+_PLAIN = 0.6
+"""Speed of transformers' own generation on a CPU, of vLLM's: measured on the embedded model, batches of 64, greedy."""
 _BLOCK = 32
 """Tokens of the cache that are shared or not as one; the last of a prompt is read again."""
 _CHAIN_BYTES, _BYTES_A_TOKEN = 700, 4.5
@@ -105,12 +107,14 @@ class Forecast:
         for k, iteration in enumerate(config.iterations, 1):
             for method in iteration.train:
                 name, pairs = f"iter-{k}/{method}", self._pairs(iteration, method)
-                if not iteration.judged and (method == iteration.train[0] or iteration.resample_before_dpo):
+                draws = method != "grpo" and not iteration.judged  # GRPO draws while it trains; a judged file has been drawn
+                if draws and (method == iteration.train[0] or iteration.resample_before_dpo):
                     yield self._sampling(f"{name}/sample", pairs, first=k == 1 and method == iteration.train[0])
                 steps = self._steps(method, pairs)
-                yield (stage := self._training(f"{name}/train", method, steps))
+                stage = self._grpo(f"{name}/train", steps) if method == "grpo" else self._training(f"{name}/train", method, steps)
+                yield stage
                 trained += stage.trained
-                candidates = math.ceil(steps / self._settings(method).save_every)
+                candidates = math.ceil(steps / config.training(method).save_every)
                 if candidates > 1:
                     yield self._judging(f"{name}/selection", config.pairs.validation, candidates)
                 checkpoints += 1
@@ -127,9 +131,6 @@ class Forecast:
 
     # -- sizes -------------------------------------------------------------------------------------------------------
 
-    def _settings(self, method: Method) -> TrainConfig:
-        return self.config.sft if method == "sft" else self.config.dpo
-
     @staticmethod
     def _pairs(iteration: Iteration, method: Method) -> int:
         if iteration.judged:
@@ -139,7 +140,10 @@ class Forecast:
     def _steps(self, method: Method, pairs: int) -> int:
         """Optimiser steps: all rows that half-right chains give, within the epochs and the limit."""
         draw, rows = self.config.sampling, self.config.rows
-        settings, plans, each = self._settings(method), draw.plans, draw.executions // 2
+        settings, plans, each = self.config.training(method), draw.plans, draw.executions // 2
+        if method == "grpo":  # every prompt is a row
+            total = max(1, int(2 * pairs // settings.batch_size * settings.epochs))
+            return min(total, settings.max_steps) if settings.max_steps else total
         if method == "sft":
             per_order = 1.0 - (1 - _RIGHT) ** (plans * each)
         else:
@@ -192,19 +196,40 @@ class Forecast:
         busy = sampling_seconds(self.shape, hardware, read=read, written=written, engines=self._engines, group=self._group)
         return Stage(name, prompts, read, written, 0, disk, memory, hardware.engine_start_s + busy)
 
+    def _grpo(self, name: str, steps: int) -> Stage:
+        """Training, and in it the sampling of what is trained on, by an engine beside the trainer or by the model itself."""
+        prompts, group = steps * self.config.grpo.batch_size, self._group
+        read, written = prompts * self.lengths.judge, prompts * self.config.grpo.num_generations * self._chain
+        engines, speed = self._engines, 1.0
+        if self.config.hardware == "cpu":
+            engines, group, speed = self.launch.processes, 1, _PLAIN
+        busy = sampling_seconds(self.shape, self.hardware, read=read, written=written, engines=engines, group=group) / speed
+        stage = self._training(name, "grpo", steps, answer=self._chain)
+        return stage._replace(prompts=prompts, read=read, written=written, seconds=stage.seconds + busy)
+
+    def _beside_the_trainer_gb(self) -> float:
+        """What GRPO holds on a device beside the model that it trains: an engine, and the reference, which of adapters is their base."""
+        config, launch = self.config, self.launch
+        engine = 0.0 if config.hardware == "cpu" else config.grpo.vllm_memory * self.hardware.memory_gb
+        if not config.grpo.beta or config.lora:
+            return engine
+        return engine + self.shape.parameters * (2 if launch.zero else 4) / (launch.processes if launch.zero == 3 else 1) / GB
+
     def _training(self, name: str, method: Method, steps: int, *, answer: float | None = None) -> Stage:
-        config, launch, settings = self.config, self.launch, self._settings(method)
+        config, launch, settings = self.config, self.launch, self.config.training(method)
         sides, rank = (2 if method == "dpo" else 1), config.lora.rank if config.lora else None
         answer = self.lengths.plan + self.lengths.execution + _TAG_TOKENS if answer is None else answer
-        rows = steps * settings.batch_size
+        rows = steps * settings.batch_size * (config.grpo.num_generations if method == "grpo" else 1)
         flops = sides * rows * training_flops(
-            self.shape, self.lengths.judge, answer, checkpointed=settings.gradient_checkpointing, lora=rank is not None, dpo=sides == 2
+            self.shape, self.lengths.judge, answer, checkpointed=settings.gradient_checkpointing, lora=rank is not None,
+            referenced=method == "dpo" or (method == "grpo" and config.grpo.beta > 0),
         )  # fmt: skip
         longest = settings.micro_batch_size * sides * min(settings.max_length, int(2 * (self.lengths.judge + answer)))
         memory = training_gb(
             self.shape, tokens=longest, checkpointed=settings.gradient_checkpointing, zero=launch.zero, ranks=launch.processes,
             lora_rank=rank,
         )  # fmt: skip
+        memory += self._beside_the_trainer_gb() if method == "grpo" else 0
         whole = (2 if rank or launch.zero else 4) * self.shape.parameters
         disk = (math.ceil(steps / settings.save_every) * whole + 2 * 8 * trained_parameters(self.shape, rank)) / GB
         fits = "" if memory < self.hardware.memory_gb else ": DOES NOT FIT"

@@ -142,11 +142,11 @@ def training_gb(shape: Shape, *, tokens: int, checkpointed: bool, zero: int, ran
     return (states + kept + gathered + logits) / GB
 
 
-def training_flops(shape: Shape, prompt: float, answer: float, *, checkpointed: bool, lora: bool, dpo: bool) -> float:
+def training_flops(shape: Shape, prompt: float, answer: float, *, checkpointed: bool, lora: bool, referenced: bool) -> float:
     """FLOPs of one row: `prompt` and `answer` tokens in all its sequences. Heads project answers alone."""
     forward = 2 * (shape.body * (prompt + answer) + shape.vocabulary * shape.width * answer)
-    # Backward is two forwards: for inputs, and for weights, which a frozen base has none of. Checkpointing is one more; so is DPO's reference.
-    passes = 1 + (1 if lora else 2) + (1 if checkpointed else 0) + (1 if dpo else 0)
+    # Backward is two forwards: for inputs, and for weights, which a frozen base has none of. Checkpointing is one more; so is a reference.
+    passes = 1 + (1 if lora else 2) + (1 if checkpointed else 0) + (1 if referenced else 0)
     return forward * passes
 
 

@@ -158,7 +158,8 @@ def _check_whole(target: Path, stage: Path) -> None:
 def _facts(shop: Workshop, checkpoint: Checkpoint) -> dict[str, object]:
     """How a checkpoint was made, for its card."""
     config = shop.config
-    settings = config.sft if checkpoint.method == "sft" else config.dpo
+    assert checkpoint.method is not None, "nobody keeps the seed"
+    settings = config.training(checkpoint.method)
     of = {one["stage"]: one for one in shop.metrics()}
     rows, trained = of.get(f"{checkpoint.stage}/rows", {}), of.get(f"{checkpoint.stage}/train", {})
     *_, attempt = read_log(shop.folder / "attempts.jsonl")
@@ -173,4 +174,8 @@ def _facts(shop: Workshop, checkpoint: Checkpoint) -> dict[str, object]:
     }
     if checkpoint.method == "dpo":
         facts |= {"beta": config.dpo.beta, "NLL weight": config.dpo.sft_weight, "pairing": config.rows.pairing}
+    if checkpoint.method == "grpo":
+        grpo = config.grpo
+        facts |= {"generations": grpo.num_generations, "temperature": grpo.temperature, "beta": grpo.beta}
+        facts |= {"reward": f"{grpo.verdict_weight:g} right, {grpo.consistency_weight:g} more if right in both orders"}
     return facts

@@ -2,6 +2,8 @@
 
 pairs → plans → executions in both orders → outcomes → SFT on right chains → DPO on right against wrong chains
       → fresh pairs, sampled by the trained judge itself → DPO → every checkpoint measured on held-out pairs
+
+An iteration of GRPO has no chains beforehand: it draws and rewards its own while it trains (J1, arXiv 2505.10320).
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ def loop(run: Run) -> None:
     judge = run.seed
     for iteration in run.iterations:  # each on pairs of its own
         chains = None
-        for method in iteration.train:  # "sft", then "dpo"
+        for method in iteration.train:  # "sft", then "dpo"; or "grpo"
             if iteration.judged:
                 rows = run.taught_rows(iteration)  # what another judge said; nothing is sampled
+            elif method == "grpo":
+                rows = run.prompts(iteration)
             else:
                 if chains is None or (method == "dpo" and iteration.resample_before_dpo):
                     chains = run.sample(iteration, method, judge)  # plans → executions → outcomes

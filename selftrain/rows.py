@@ -205,7 +205,7 @@ def broken(rows: Iterable[Row], special: tuple[str, ...]) -> Iterator[Row]:
         return tuple(one.model_copy(update={"content": break_tokens(one.content, special)}) for one in messages)
 
     for row in rows:
-        yield row.model_copy(update={side: inert(messages) for side, messages in row})
+        yield row.model_copy(update={side: inert(messages) for side, messages in row if isinstance(messages, tuple)})
 
 
 def _usable(

@@ -27,7 +27,7 @@ from selftrain.preflight import check_judged, check_trackers
 from selftrain.stage import AskJob, SampleJob
 from selftrain.stamp import check_stamp
 from selftrain.summary import write_summary
-from selftrain.training import make_rows, make_taught_rows, train_on
+from selftrain.training import make_prompts, make_rows, make_taught_rows, train_on
 from selftrain.workshop import Workshop
 
 
@@ -67,6 +67,7 @@ class Run:
                 one.resample_before_dpo,
                 {
                     "sft": self.folder / "pairs" / f"train-{k}.jsonl",
+                    "grpo": self.folder / "pairs" / f"train-{k}.jsonl",
                     "dpo": self.folder / "pairs" / f"train-{k}{'-dpo' if one.dpo_pairs else ''}.jsonl",
                 },
                 one.judged,
@@ -134,6 +135,10 @@ class Run:
         """Write TRL rows from a file of another judge's judgments."""
         assert iteration.judged is not None
         return make_taught_rows(self.shop, iteration.stage("sft"), iteration.judged)
+
+    def prompts(self, iteration: IterationRun) -> Path:
+        """Write what GRPO trains on: judge prompts, in both orders of each pair."""
+        return make_prompts(self.shop, iteration.stage("grpo"), iteration.pairs["grpo"])
 
     def train(self, iteration: IterationRun, method: Method, rows: Path, *, start: Checkpoint) -> Path:
         """Train on rows, from `start` unless `sft.start` says the seed; returns the folder of candidates."""

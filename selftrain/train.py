@@ -1,6 +1,6 @@
 """Inside a training child: rows and a checkpoint go in, candidate checkpoints come out.
 
-TRL's SFTTrainer and DPOTrainer do the work; accelerate and DeepSpeed come in through the launcher's environment. Weights are kept in
+TRL's SFTTrainer, DPOTrainer and GRPOTrainer do the work; accelerate and DeepSpeed come in through the launcher's environment. Weights are kept in
 float32 and multiplied in bfloat16: an optimiser step of 5.5e-8 is far below what bfloat16 weights can hold. The model is always
 loaded by path, because TRL re-reads the reference from the path in the model's own config. Every candidate holds the
 optimiser's state until a newer one does, so a killed stage goes on from the last.
@@ -16,10 +16,11 @@ from typing import Any
 from planner.errors import UserError
 from planner.progress import progress_bar
 from planner.records import Record
-from planner.store import append_text, write_text
+from planner.store import append_text, read_log, write_text
 from selftrain.checkpoints import candidates, check_disk, step_of, strip_resume_state
 from selftrain.config import Config, Method, TrainConfig
 from selftrain.cpu_head import use_answers_only_head
+from selftrain.grpo import grpo_trainer, prompt_length, tokens_written, whole_batches
 from selftrain.lora import adapter, merge
 
 
@@ -29,7 +30,7 @@ class TrainJob(Record):
     method: Method
     rows: str
     start: str
-    """Path of the checkpoint it starts from; for DPO also the reference."""
+    """Path of the checkpoint it starts from; for DPO and GRPO also the reference."""
     out: str
     max_steps: int | None = None
     """Exactly so many optimiser steps, whatever the config's epochs (a control spends an equal number of tokens)."""
@@ -41,7 +42,11 @@ class TrainStats(Record):
     rows: int
     over_long: int
     tokens: int
-    """Tokens of the rows kept, prompt and answer, both sides of a DPO row; one pass."""
+    """Tokens of the rows kept, prompt and answer, both sides of a DPO row; one pass, which of GRPO's is the mean one."""
+    generated: int = 0
+    """Tokens that GRPO's judge wrote, over all passes."""
+    left_over: int = 0
+    """GRPO: prompts that fill no batch."""
     steps: int
     epochs: float
     """Passes over the rows, the last one perhaps in part."""
@@ -78,11 +83,15 @@ def train(config: Config, job: TrainJob) -> None:
         if config.lora:
             for folder in candidates(out):
                 merge(folder, job.start)
+        if job.method == "grpo":  # how long chains are is known now
+            chains = config.grpo.batch_size * config.grpo.num_generations
+            seen, written = tokens_written(read_log(out / "log.jsonl"), chains)
+            stats = stats.model_copy(update={"tokens": round(seen / stats.epochs), "generated": written})
         write_text(out / "stats.json", stats.model_dump_json())
 
 
 def _settings(config: Config, job: TrainJob) -> TrainConfig:
-    return config.sft if job.method == "sft" else config.dpo
+    return config.training(job.method)
 
 
 def _rows(config: Config, job: TrainJob, tokenizer: Any) -> tuple[Any, TrainStats]:
@@ -92,16 +101,24 @@ def _rows(config: Config, job: TrainJob, tokenizer: Any) -> tuple[Any, TrainStat
     settings = _settings(config, job)
     # From a file, not from memory: rank 1 cannot find rank 0's cache of a dataset that was built in memory.
     rows = datasets.load_dataset("json", data_files=job.rows, split="train", cache_dir=str(Path(job.out) / "cache"))
-    lengths = [row_lengths(tokenizer, row) for row in rows]
+    if job.method == "grpo":  # room for the longest chain
+        lengths = [[prompt_length(tokenizer, row) + config.judge_tokens] for row in rows]
+    else:
+        lengths = [row_lengths(tokenizer, row) for row in rows]
     keep = [i for i, sides in enumerate(lengths) if max(sides) <= settings.max_length]
     if not keep:
         raise UserError(
             f"{job.rows}: all {len(lengths)} rows are longer than {job.method}.max_length = {settings.max_length} tokens; raise it"
         )
+    over_long, left_over = len(lengths) - len(keep), 0
+    if job.method == "grpo":
+        keep, left_over = whole_batches(keep, settings.batch_size, where=job.rows)
+        over_long = len(lengths) - len(keep) - left_over
     steps = job.max_steps or _steps(len(keep), settings.batch_size, settings.epochs, settings.max_steps)
     return rows.select(keep), TrainStats(
         rows=len(keep),
-        over_long=len(lengths) - len(keep),
+        over_long=over_long,
+        left_over=left_over,
         tokens=sum(sum(lengths[i]) for i in keep),
         steps=steps,
         epochs=passes(steps, len(keep), settings.batch_size),
@@ -133,7 +150,9 @@ def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: An
         "peft_config": adapter(config.lora),
         "callbacks": [_ledger(job.method, Path(job.out))],
     }
-    if job.method == "sft":
+    if job.method == "grpo":
+        trainer = grpo_trainer(config, common, shared)
+    elif job.method == "sft":
         # Flash attention takes rows of unequal length side by side, without padding. TRL 1.16 has that for SFT alone.
         padding_free = config.attention == "flash_attention_2"
         if config.sft.decision_weight != 1:
@@ -159,7 +178,7 @@ def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: An
 
 
 def _arguments(config: Config, job: TrainJob, steps: int, *, cuda: bool) -> dict[str, Any]:
-    """What SFT and DPO have in common.
+    """What all methods have in common.
 
     Raises:
         UserError: the config asks for what only a GPU has.
@@ -224,7 +243,8 @@ def _ledger(method: Method, out: Path) -> Any:
                 entry = {"step": state.global_step, **{k: v for k, v in logs.items() if isinstance(v, int | float)}}
                 append_text(out / "log.jsonl", json.dumps(entry))
                 assert self.bar is not None
-                self.bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False)
+                shown = "reward" if method == "grpo" else "loss"
+                self.bar.set_postfix_str(f"{shown} {logs[shown]:.3f}", refresh=False)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.is_world_process_zero:

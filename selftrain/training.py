@@ -7,13 +7,14 @@ from pathlib import Path
 
 from planner.errors import UserError
 from planner.models import special_tokens
-from planner.records import Record
-from planner.store import read_jsonl, read_log, read_record
+from planner.records import LabeledPair, Record
+from planner.store import read_jsonl, read_log, read_record, write_jsonl
 from selftrain.checkpoints import start_over_if_resized
 from selftrain.config import JudgedFile, Method
+from selftrain.grpo import GrpoRow, grpo_rows
 from selftrain.judged import Chains, told, write_rows
 from selftrain.launch import seconds_spent
-from selftrain.rows import DpoRow, SftRow
+from selftrain.rows import DpoRow, SftRow, broken
 from selftrain.taught import write_taught_rows
 from selftrain.train import TrainJob, TrainStats
 from selftrain.workshop import Workshop
@@ -49,13 +50,28 @@ def make_taught_rows(shop: Workshop, stage: str, file: JudgedFile) -> Path:
     return path
 
 
+def make_prompts(shop: Workshop, stage: str, pairs: Path) -> Path:
+    """Write GRPO's rows: the judge prompts of pairs, in both orders."""
+    path = shop.folder / stage / "grpo.jsonl"
+
+    def work() -> None:
+        started = time.monotonic()
+        rows = grpo_rows(read_jsonl(pairs, LabeledPair), shop.config)
+        written = write_jsonl(path, broken(rows, special_tokens(shop.tokenizer)))
+        line = f"{stage} · {written:,} prompts, both orders of {written // 2:,} pairs"
+        shop.finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started)
+
+    shop.world.once(path.with_suffix(".done"), work)
+    return path
+
+
 def train_on(shop: Workshop, stage: str, method: Method, rows: Path, start: str, max_steps: int | None = None) -> Path:
     """Train the checkpoint at `start` on rows; returns the folder of candidates."""
     out = shop.folder / stage / "train"
     done = shop.folder / stage / ".trained"
     if not done.exists():
         if shop.world.rank == 0:
-            _check_rows(shop, stage, rows, SftRow if method == "sft" else DpoRow)
+            _check_rows(shop, stage, rows, {"sft": SftRow, "dpo": DpoRow, "grpo": GrpoRow}[method])
         # Before any rank looks, rank 0 removes what cannot be gone on from: a candidate that was being written when its process died,
         # and those of another layout.
         if shop.world.rank == 0 and start_over_if_resized(out, shop.world.training_layout):
@@ -77,13 +93,15 @@ def _check_rows(shop: Workshop, stage: str, rows: Path, kind: type[Record]) -> N
 def _report(shop: Workshop, stage: str, method: Method, out: Path) -> None:
     stats = read_record(out / "stats.json", TrainStats)
     seconds, trained_on = seconds_spent(out), round(stats.tokens * stats.epochs)
-    losses = [entry["loss"] for entry in read_log(out / "log.jsonl")]
+    figure = "reward" if method == "grpo" else "loss"  # GRPO's loss says nothing of what it learns
+    log = [entry[figure] for entry in read_log(out / "log.jsonl")]
     over_long = f" · {stats.over_long:,} over-long rows dropped" if stats.over_long else ""
+    over_long += f" · {stats.left_over:,} fill no batch" if stats.left_over else ""
     line = (
-        f"{stage} · {method} on {stats.rows:,} rows{over_long} · {stats.steps:,} steps · loss {losses[0]:.3f} → {losses[-1]:.3f} · "
+        f"{stage} · {method} on {stats.rows:,} rows{over_long} · {stats.steps:,} steps · {figure} {log[0]:.3f} → {log[-1]:.3f} · "
         f"{trained_on / max(seconds, 1e-9):,.0f} tok/s"
     )
     shop.finish(
-        f"{stage}/train", line, seconds=seconds, train_tokens=trained_on, first_loss=losses[0], last_loss=losses[-1],
+        f"{stage}/train", line, seconds=seconds, train_tokens=trained_on, **{f"first_{figure}": log[0], f"last_{figure}": log[-1]},
         **stats.model_dump(exclude={"tokens"}),
     )  # fmt: skip

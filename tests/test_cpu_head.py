@@ -22,7 +22,8 @@ def tiny(**changes: Any) -> Any:
     )  # fmt: skip
 
 
-def test_numbers_and_gradients_are_those_of_trl() -> None:
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_numbers_and_gradients_are_those_of_trl(temperature: float) -> None:
     import torch
     from trl.trainer.utils import add_fused_lm_head
 
@@ -35,7 +36,7 @@ def test_numbers_and_gradients_are_those_of_trl() -> None:
     found = []
     for ours in (False, True):
         model = tiny()
-        (add_answers_only_head if ours else add_fused_lm_head)(model, outputs=names)
+        (add_answers_only_head if ours else add_fused_lm_head)(model, temperature=temperature, outputs=names)
         out = model(input_ids=ids, labels=labels, fused_lm_head=True)
         (-out.log_probs.sum()).backward()
         found.append((out, {name: weight.grad for name, weight in model.named_parameters()}))

@@ -27,7 +27,7 @@ def test_recipes_are_held_against_the_machine() -> None:
     assert fitting(1) == set()
     assert fitting(24) == small
     assert fitting(64, 85.0) == small | {"configs/8b-lora.toml"}
-    assert fitting(64, *[85.0] * 8) == small | {"configs/8b-lora.toml", "configs/8b.toml"}
+    assert fitting(64, *[85.0] * 8) == small | {"configs/8b-lora.toml", "configs/8b.toml", "configs/j1.toml"}
     assert fitting(64, *[40.0] * 8) == small
     assert "configs/70b.toml" in fitting(64, *[85.0] * 32)
 

@@ -16,7 +16,7 @@ from selftrain.hardware import HARDWARE, KNOWN, training_gb
 from tests.conftest import ROOT
 
 EIGHT, SEVENTY = KNOWN["meta-llama/Llama-3.1-8B-Instruct"], KNOWN["meta-llama/Llama-3.3-70B-Instruct"]
-CLUSTER = [("8b", "gpu-8-zero3"), ("70b", "nodes-4-zero3"), ("8b-lora", "gpu-1")]
+CLUSTER = [("8b", "gpu-8-zero3"), ("70b", "nodes-4-zero3"), ("8b-lora", "gpu-1"), ("j1", "gpu-8-zero3")]
 
 
 def forecast(config: str, launch: str, *overrides: str) -> dict[str, Stage]:
@@ -47,6 +47,20 @@ def test_shipped_recipes_fit_their_machines(config: str, launch: str) -> None:
     for one in forecast(config, launch).values():
         assert "DOES NOT FIT" not in one.memory, one
         assert one.seconds > 0
+
+
+def test_grpo_samples_and_trains_in_one_stage() -> None:
+    """J1: 16,200 pairs are 32,400 prompts, of which 63 whole batches of 512; 5 chains each."""
+    stages = forecast("j1", "gpu-8-zero3")
+    assert "iter-2/grpo/sample" not in stages
+    drawn = stages["iter-2/grpo/train"]
+    assert drawn.prompts == 63 * 512
+    chain = drawn.written / (63 * 512 * 5)
+    assert chain == 300 + 500 + 24
+    assert drawn.trained == pytest.approx(63 * 512 * 5 * (drawn.read / drawn.prompts + chain))
+    plain = forecast("j1", "gpu-8-zero3", "grpo.beta=0")["iter-2/grpo/train"]
+    assert plain.seconds < drawn.seconds, "no reference"
+    assert float(plain.memory.split()[0]) == pytest.approx(float(drawn.memory.split()[0]) - 2 * 8.03 / 8, abs=0.1)
 
 
 def test_memory_is_cut_by_rank() -> None:

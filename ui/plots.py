@@ -85,7 +85,7 @@ def _histogram(title: str, tokens: Mapping[str, Sequence[int]], what: str) -> li
 
 
 def training_figures(run: RunFolder) -> list[Figure]:
-    """Losses of every training; margins and accuracies of DPO's implicit rewards."""
+    """Losses of SFT and DPO; margins and accuracies of DPO's implicit rewards; what GRPO's chains earned."""
     logs = {stage: run.training_log(stage) for stage in run.trainings}
     rows = {one["stage"].removesuffix("/train"): one.get("rows") for one in run.stages if one["stage"].endswith("/train")}
 
@@ -109,8 +109,9 @@ def training_figures(run: RunFolder) -> list[Figure]:
 
         return [draw(title, note, plot)]
 
-    sft = {stage: log for stage, log in logs.items() if not any("rewards/margins" in one for one in log)}
-    dpo = {stage: log for stage, log in logs.items() if stage not in sft}
+    dpo = {stage: log for stage, log in logs.items() if any("rewards/margins" in one for one in log)}
+    grpo = {stage: log for stage, log in logs.items() if any("right_in_both_orders" in one for one in log)}
+    sft = {stage: log for stage, log in logs.items() if stage not in dpo and stage not in grpo}
     weight = f"DPO's loss, and {run.config.dpo.sft_weight:g} times the chosen side's negative log-likelihood."
     return [
         *figure("SFT loss", "Mean negative log-likelihood of an answer's token.", "loss", "loss (nats a token)", sft),
@@ -118,4 +119,8 @@ def training_figures(run: RunFolder) -> list[Figure]:
         *figure("DPO margins", f"β = {run.config.dpo.beta:g} times the log-ratio of chosen minus that of rejected, against the reference.",
                 "rewards/margins", "margin (nats × β)", dpo),
         *figure("DPO rows told apart", "Rows of a step whose margin is above zero.", "rewards/accuracies", "rows told apart (%)", dpo, 100.0),
+        *figure("GRPO reward", f"Mean of a step's chains: {run.config.grpo.verdict_weight:g} where right, "
+                f"{run.config.grpo.consistency_weight:g} more where the other order's is too.", "reward", "reward", grpo),
+        *figure("GRPO chains right in both orders", "Of a step's chains, each beside one of the other order.", "right_in_both_orders",
+                "chains (%)", grpo, 100.0),
     ]  # fmt: skip
