@@ -112,7 +112,8 @@ def train(job: TrialJob) -> None:
     tokenizer = AutoTokenizer.from_pretrained(path)
     made = [_row(question, response, job.ask, tokenizer) for question, response in read_examples(Path(job.data))]
     fitting = [row for row in made if _length(row, tokenizer) <= settings.max_length]
-    held, kept = [], []
+    held: list[dict[str, Any]] = []
+    kept: list[dict[str, Any]] = []
     for row in fitting:
         (held if uniform("held out", str(settings.seed), str(row)) < settings.held_out else kept).append(row)
     if not held or not kept:

@@ -49,6 +49,8 @@ class PairsConfig(SourceConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> PairsConfig:
+        if not self.held_out:
+            raise ValueError("pairs.held_out is empty, so nothing would be measured; name a split, e.g. { known = 200 }")
         if self.source == "builtin" and self.path is not None:
             raise ValueError('pairs.path is for sources that read a file; "builtin" reads none')
         if self.source != "builtin" and self.path is None:
@@ -60,7 +62,7 @@ class PairsConfig(SourceConfig):
         return self
 
 
-class SamplingConfig(Record):
+class SamplingConfig(Record, allow_inf_nan=False):
     """How chains are drawn (paper, section 3.1: 5 plans, 8 executions per plan, temperature 0.8, top-p 0.95)."""
 
     plans: PositiveInt = 5
@@ -80,7 +82,7 @@ class SamplingConfig(Record):
     """Subtract the batch's mean log-odds before a forced verdict is drawn, or the position decides most of them."""
 
 
-class RowsConfig(Record):
+class RowsConfig(Record, allow_inf_nan=False):
     """Which chains train."""
 
     pairing: Pairing = "same_plan"
@@ -97,7 +99,7 @@ class RowsConfig(Record):
     """At most this share of DPO rows may have a rejected side without a verdict, or DPO learns the form and little else."""
 
 
-class TrainConfig(Record):
+class TrainConfig(Record, allow_inf_nan=False):
     """Optimisation, for all methods (paper, Table 10)."""
 
     learning_rate: Annotated[float, Field(gt=0)]

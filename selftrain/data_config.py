@@ -29,7 +29,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """The columns that a source reads and a config may rename."""
 
 
-class HygieneConfig(Record):
+class HygieneConfig(Record, allow_inf_nan=False):
     """What is removed from a source's pairs before they are split. Each removed row is kept on file with its reason."""
 
     near_duplicates: Annotated[float, Field(ge=0, le=1)] = 0.8
@@ -49,7 +49,7 @@ class HygieneConfig(Record):
     """Leave out pairs until the longer response is chosen as often as not."""
 
 
-class SourceConfig(Record):
+class SourceConfig(Record, allow_inf_nan=False):
     """One source of pairs."""
 
     source: str

@@ -71,7 +71,8 @@ def train_on(shop: Workshop, stage: str, method: Method, rows: Path, start: str,
     done = shop.folder / stage / ".trained"
     if not done.exists():
         if shop.world.rank == 0:
-            _check_rows(shop, stage, rows, {"sft": SftRow, "dpo": DpoRow, "grpo": GrpoRow}[method])
+            kinds: dict[Method, type[Record]] = {"sft": SftRow, "dpo": DpoRow, "grpo": GrpoRow}
+            _check_rows(shop, stage, rows, kinds[method])
         # Before any rank looks, rank 0 removes what cannot be gone on from: a candidate that was being written when its process died,
         # and those of another layout.
         if shop.world.rank == 0 and start_over_if_resized(out, shop.world.training_layout):
@@ -95,6 +96,10 @@ def _report(shop: Workshop, stage: str, method: Method, out: Path) -> None:
     seconds, trained_on = seconds_spent(out), round(stats.tokens * stats.epochs)
     figure = "reward" if method == "grpo" else "loss"  # GRPO's loss says nothing of what it learns
     log = [entry[figure] for entry in read_log(out / "log.jsonl")]
+    if not log:
+        raise UserError(
+            f"{out}/log.jsonl is empty, though the training ended; delete the stage's folder and run the same command again"
+        )
     over_long = f" · {stats.over_long:,} over-long rows dropped" if stats.over_long else ""
     over_long += f" · {stats.left_over:,} fill no batch" if stats.left_over else ""
     line = (

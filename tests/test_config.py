@@ -352,3 +352,16 @@ def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_sampled(fi
     with pytest.raises(UserError) as error:
         load_config(file, overrides)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("sft.learning_rate=inf", "sft.learning_rate"),
+        ("sampling.temperature=nan", "sampling.temperature"),
+        ("pairs.held_out={}", "pairs"),
+    ],
+)
+def test_numbers_without_end_and_a_run_that_measures_nothing_are_refused(change: str, named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        load_config("configs/demo.toml", [change])
