@@ -22,7 +22,7 @@ def test_recipes_are_held_against_the_machine() -> None:
     def fitting(memory_gb: float, *gpus_gb: float) -> set[str]:
         return {one.recipe for one in fits(Machine(memory_gb, gpus_gb)) if one.fits}
 
-    small = {"configs/cpu.toml", "configs/demo.toml", "configs/gsm8k.toml"}
+    small = {"configs/cpu.toml", "configs/demo.toml", "configs/gsm8k.toml", "configs/ties.toml"}
     assert len(fits(Machine(1, ()))) == len(list(doctor.CONFIGS.glob("*.toml")))
     assert fitting(1) == set()
     assert fitting(24) == small
