@@ -81,7 +81,7 @@ def test_a_stamp_that_is_no_json_is_named(tmp_path: Path) -> None:
     stamp = config.run_folder / "stamp.json"
     stamp.parent.mkdir(parents=True)
     (stamp.parent / "pairs").mkdir()
-    (stamp.parent / "pairs" / "known.jsonl").touch()  # without pairs a run has made nothing yet, and is begun anew
+    (stamp.parent / "pairs" / ".done").touch()  # before its pairs are made a run may be begun anew
     stamp.write_text(json.dumps({"recipe": {}})[:5])
     with pytest.raises(UserError, match=rf"{stamp} is not JSON"):
         check_stamp(config, config.run_folder, "org/name", None)  # type: ignore[arg-type]
