@@ -136,6 +136,12 @@ class SftConfig(TrainConfig):
     form_steps: Count = 0
     """Optimiser steps at the start that weigh all tokens alike: a chain's form comes before what it decides."""
 
+    @model_validator(mode="after")
+    def _weighs_something(self) -> SftConfig:
+        if self.form_steps and self.decision_weight == 1:
+            raise ValueError("form_steps does nothing while decision_weight is 1: set it higher, or leave form_steps out")
+        return self
+
 
 class DpoConfig(TrainConfig):
     learning_rate: Annotated[float, Field(gt=0)] = 5.5e-8

@@ -83,6 +83,11 @@ def test_a_weight_below_one_is_refused(tmp_path: Path) -> None:
         Config.model_validate(tiny_config(tmp_path, tmp_path, sft={"decision_weight": 0.5}))
 
 
+def test_form_steps_without_a_weight_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="form_steps does nothing"):
+        Config.model_validate(tiny_config(tmp_path, tmp_path, sft={"form_steps": 5}))
+
+
 def first_loss(tmp_path: Path, model: Path, **sft: Any) -> float:
     settings = Config.model_validate(
         tiny_config(tmp_path, model, prompts="short", sft={"batch_size": 2, "micro_batch_size": 2, **sft})
