@@ -90,7 +90,9 @@ def main() -> int:
     parser.add_argument("--known", type=int, default=210)
     parser.add_argument("--out", type=Path, help="a folder to keep the work in")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config, e.g. sft.decision_weight=1 sft.form_steps=0")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="changes to the config, e.g. sft.decision_weight=1 sft.form_steps=0"
+    )
     args = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as temporary:
         out = args.out or Path(temporary)

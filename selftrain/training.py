@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from planner.errors import UserError
 from planner.models import special_tokens
@@ -22,44 +24,55 @@ from selftrain.workshop import Workshop
 
 def make_rows(shop: Workshop, stage: str, method: Method, chains: Chains, *, shuffled: bool = False) -> Path:
     """Write TRL rows from judged chains. `shuffled`: under labels that a coin chose, for the control."""
-    path = shop.folder / stage / f"{method}.jsonl"
 
-    def work() -> None:
-        started = time.monotonic()
+    def work(path: Path) -> Written:
         special = special_tokens(shop.tokenizer)
         written, left_out = write_rows(shop.config, method, chains, path, special=special, shuffled=shuffled)
-        line = f"{stage} · {written:,} {method} rows · left out: {told(left_out)}"
-        shop.finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started, **left_out)
+        return Written(written, f"{method} rows · left out: {told(left_out)}", left_out)
 
-    shop.world.once(path.with_suffix(".done"), work)
-    return path
+    return _once(shop, stage, method, work)
 
 
 def make_taught_rows(shop: Workshop, stage: str, file: JudgedFile) -> Path:
     """Write TRL rows from another judge's judgments. Held-out instructions are left out."""
-    path = shop.folder / stage / "sft.jsonl"
     measured = [shop.folder / "pairs" / f"{split}.jsonl" for split in ("validation", *shop.config.pairs.held_out)]
 
-    def work() -> None:
-        started = time.monotonic()
+    def work(path: Path) -> Written:
         written, left_out = write_taught_rows(shop.config, file, path, measured, special=special_tokens(shop.tokenizer))
-        line = f"{stage} · {written:,} sft rows of {file.path} · left out: {told(left_out)}"
-        shop.finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started, **left_out)
+        return Written(written, f"sft rows of {file.path} · left out: {told(left_out)}", left_out)
 
-    shop.world.once(path.with_suffix(".done"), work)
-    return path
+    return _once(shop, stage, "sft", work)
 
 
 def make_prompts(shop: Workshop, stage: str, pairs: Path) -> Path:
     """Write GRPO's rows: the judge prompts of pairs, in both orders."""
-    path = shop.folder / stage / "grpo.jsonl"
+
+    def work(path: Path) -> Written:
+        rows = grpo_rows(read_jsonl(pairs, LabeledPair), shop.config)
+        written = write_jsonl(path, broken(rows, special_tokens(shop.tokenizer)))
+        return Written(written, f"prompts, both orders of {written // 2:,} pairs", {})
+
+    return _once(shop, stage, "grpo", work)
+
+
+class Written(NamedTuple):
+    """What came of writing a stage's rows."""
+
+    rows: int
+    told: str
+    """What they are, after their number."""
+    left_out: Mapping[str, int]
+
+
+def _once(shop: Workshop, stage: str, method: Method, write: Callable[[Path], Written]) -> Path:
+    """Have rank 0 write a stage's file of rows, unless that is done, and tell of it."""
+    path = shop.folder / stage / f"{method}.jsonl"
 
     def work() -> None:
         started = time.monotonic()
-        rows = grpo_rows(read_jsonl(pairs, LabeledPair), shop.config)
-        written = write_jsonl(path, broken(rows, special_tokens(shop.tokenizer)))
-        line = f"{stage} · {written:,} prompts, both orders of {written // 2:,} pairs"
-        shop.finish(f"{stage}/rows", line, rows=written, seconds=time.monotonic() - started)
+        made = write(path)
+        line = f"{stage} · {made.rows:,} {made.told}"
+        shop.finish(f"{stage}/rows", line, rows=made.rows, seconds=time.monotonic() - started, **made.left_out)
 
     shop.world.once(path.with_suffix(".done"), work)
     return path
