@@ -17,9 +17,9 @@ from planner.errors import UserError
 from planner.progress import progress_bar
 from planner.records import Record
 from planner.store import append_text, read_log, write_text
+from selftrain import on_cpu
 from selftrain.checkpoints import candidates, check_disk, step_of, strip_resume_state
 from selftrain.config import Config, Method, TrainConfig
-from selftrain.cpu_head import use_answers_only_head
 from selftrain.grpo import grpo_trainer, prompt_length, tokens_written, whole_batches
 from selftrain.lora import adapter, merge
 
@@ -141,7 +141,8 @@ def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: An
 
     cuda = torch.cuda.is_available()
     if not cuda:
-        use_answers_only_head()
+        on_cpu.keep_freed_memory()
+        on_cpu.use_answers_only_head()
     common = _arguments(config, job, steps, cuda=cuda)
     shared: dict[str, Any] = {
         "model": job.start,
@@ -209,7 +210,10 @@ def _arguments(config: Config, job: TrainJob, steps: int, *, cuda: bool) -> dict
         "use_liger_kernel": config.liger,
         "max_length": None,
         # A frozen base needs no master weights; its adapter has its own, in float32.
-        "model_init_kwargs": {"dtype": "bfloat16" if config.lora else "float32", "attn_implementation": config.attention},
+        "model_init_kwargs": {
+            "dtype": "bfloat16" if config.lora else "float32",
+            "attn_implementation": config.attention if cuda else on_cpu.ATTENTION,
+        },
         "save_strategy": "steps",
         "save_steps": settings.save_every,
         "logging_steps": 1,

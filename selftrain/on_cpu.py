@@ -1,16 +1,36 @@
-"""The language-model head on a CPU: only tokens that are trained on go through it.
+"""What makes training on a CPU fast, and nowhere else matters: `bench/train.py` has the figures.
 
-TRL's fused head skips the tokens of the prompt on devices with Triton and projects all of them elsewhere, and its backward pass
-multiplies in float32, which costs four times bfloat16 here. On a CPU logits fit in memory, so this computes them plainly, for the
-answer alone: the same loss at twice the speed and more (`bench/train.py`).
+- The head: only tokens that are trained on go through it. TRL's fused head skips the tokens of the prompt on devices with Triton and projects
+  all of them elsewhere, and its backward pass multiplies in float32, which costs four times bfloat16 here. On a CPU logits fit in memory,
+  so they are computed plainly, for the answer alone: the same loss.
+- The memory: what a step frees stays with the process for the next one. Otherwise every large tensor is fetched from the kernel
+  anew, page by page.
+- The attention: plain matrix products. PyTorch's fused attention is made for long sequences; on the short ones that a small judge
+  trains on here, its backward pass takes longer than the products.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import sys
 from typing import Any
 
+ATTENTION = "eager"
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _LOGIT_RULES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed, for this process; it may hold its peak until it ends. Other libraries than glibc are left alone."""
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        # <malloc.h>: nothing straight from the kernel, nothing back to it, and grow in steps of 256 MiB.
+        for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_TOP_PAD, 256 * 2**20)):
+            mallopt(option, value)
 
 
 def use_answers_only_head() -> None:
@@ -46,7 +66,9 @@ def add_answers_only_head(
         labels = labels[:, 1:]
         mask = labels != -100
         wanted = labels[mask]  # (answer tokens,)
-        logits = model.get_output_embeddings()(hidden[mask]).float() / temperature  # (answer tokens, vocabulary)
+        logits = model.get_output_embeddings()(hidden[mask]).float()  # (answer tokens, vocabulary)
+        if temperature != 1.0:
+            logits = logits / temperature
         logps = logits.log_softmax(-1)
 
         def spread(values: Any) -> Any:
@@ -54,7 +76,7 @@ def add_answers_only_head(
             return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
         with torch.no_grad():  # these only feed TRL's metrics
-            entropy = -(logps.exp() * logps).sum(-1)
+            entropy = -torch.linalg.vecdot(logps.exp(), logps)
             is_top1 = logits.argmax(-1) == wanted
             mean_logits = logits.mean(-1)
         return FusedCausalLMOutput(

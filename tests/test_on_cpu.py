@@ -1,4 +1,4 @@
-"""selftrain/cpu_head.py against TRL's own head: the same numbers and gradients, from the answer's tokens alone."""
+"""selftrain.on_cpu.py against TRL's own head: the same numbers and gradients, from the answer's tokens alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from selftrain.cpu_head import add_answers_only_head
+from selftrain.on_cpu import add_answers_only_head
 
 pytestmark = pytest.mark.slow  # TRL takes seconds to import
 
