@@ -5,32 +5,32 @@
   so they are computed plainly, for the answer alone: the same loss.
 - The memory: what a step frees stays with the process for the next one. Otherwise every large tensor is fetched from the kernel
   anew, page by page.
-- The attention: plain matrix products. PyTorch's fused attention is made for long sequences; on the short ones that a small judge
-  trains on here, its backward pass takes longer than the products.
+- The attention: plain matrix products where sequences are short, as a small judge's are. PyTorch's fused attention is made for long ones; on these its
+  backward pass takes longer than the products.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import sys
 from typing import Any
 
-ATTENTION = "eager"
-
+_SHORT = 512
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _LOGIT_RULES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what is freed, for this process; it may hold its peak until it ends. Other libraries than glibc are left alone."""
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    """Have glibc keep what is freed for this process's next tensors; it then holds its peak until it ends. Elsewhere nothing changes."""
+    if hasattr(library := ctypes.CDLL(None), "mallopt"):
         # <malloc.h>: nothing straight from the kernel, nothing back to it, and grow in steps of 256 MiB.
         for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_TOP_PAD, 256 * 2**20)):
-            mallopt(option, value)
+            library.mallopt(option, value)
+
+
+def attention(longest: int) -> str:
+    """What transformers calls the attention for sequences of at most so many tokens. Products keep tokens² numbers a head for the backward pass."""
+    return "eager" if longest <= _SHORT else "sdpa"
 
 
 def use_answers_only_head() -> None:

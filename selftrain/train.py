@@ -50,6 +50,8 @@ class TrainStats(Record):
     steps: int
     epochs: float
     """Passes over the rows, the last one perhaps in part."""
+    longest: int
+    """Tokens of the longest sequence kept, prompt and answer."""
 
 
 def train(config: Config, job: TrainJob) -> None:
@@ -77,7 +79,7 @@ def train(config: Config, job: TrainJob) -> None:
     # Killed between its last checkpoint and its end, a training would take a step too many if it went on.
     if not whole or step_of(whole[-1]) < stats.steps:
         check_disk(out, job.start, -(-stats.steps // _settings(config, job).save_every))
-        trainer = _trainer(config, job, rows, stats.steps, tokenizer)
+        trainer = _trainer(config, job, rows, stats, tokenizer)
         trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     if int(os.environ.get("RANK", "0")) == 0:
         if config.lora:
@@ -122,6 +124,7 @@ def _rows(config: Config, job: TrainJob, tokenizer: Any) -> tuple[Any, TrainStat
         tokens=sum(sum(lengths[i]) for i in keep),
         steps=steps,
         epochs=passes(steps, len(keep), settings.batch_size),
+        longest=max(max(lengths[i]) for i in keep),
     )
 
 
@@ -131,7 +134,7 @@ def passes(steps: int, rows: int, batch: int) -> float:
     return whole + min(begun * batch, rows) / rows
 
 
-def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: Any) -> Any:
+def _trainer(config: Config, job: TrainJob, rows: Any, stats: TrainStats, tokenizer: Any) -> Any:
     """TRL's trainer for the method, on the device there is."""
     import torch
     from transformers import PrinterCallback
@@ -143,7 +146,7 @@ def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: An
     if not cuda:
         on_cpu.keep_freed_memory()
         on_cpu.use_answers_only_head()
-    common = _arguments(config, job, steps, cuda=cuda)
+    common = _arguments(config, job, stats, cuda=cuda)
     shared: dict[str, Any] = {
         "model": job.start,
         "train_dataset": rows,
@@ -178,7 +181,7 @@ def _trainer(config: Config, job: TrainJob, rows: Any, steps: int, tokenizer: An
     return trainer
 
 
-def _arguments(config: Config, job: TrainJob, steps: int, *, cuda: bool) -> dict[str, Any]:
+def _arguments(config: Config, job: TrainJob, stats: TrainStats, *, cuda: bool) -> dict[str, Any]:
     """What all methods have in common.
 
     Raises:
@@ -194,7 +197,7 @@ def _arguments(config: Config, job: TrainJob, steps: int, *, cuda: bool) -> dict
         "output_dir": str(out),
         "learning_rate": settings.learning_rate,
         "num_train_epochs": settings.epochs,
-        "max_steps": steps,
+        "max_steps": stats.steps,
         "per_device_train_batch_size": settings.micro_batch_size,
         # The config has checked that it divides.
         "gradient_accumulation_steps": settings.batch_size // (settings.micro_batch_size * world),
@@ -212,7 +215,7 @@ def _arguments(config: Config, job: TrainJob, steps: int, *, cuda: bool) -> dict
         # A frozen base needs no master weights; its adapter has its own, in float32.
         "model_init_kwargs": {
             "dtype": "bfloat16" if config.lora else "float32",
-            "attn_implementation": config.attention if cuda else on_cpu.ATTENTION,
+            "attn_implementation": config.attention if cuda else on_cpu.attention(stats.longest),
         },
         "save_strategy": "steps",
         "save_steps": settings.save_every,

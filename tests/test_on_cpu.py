@@ -1,12 +1,14 @@
-"""selftrain.on_cpu.py against TRL's own head: the same numbers and gradients, from the answer's tokens alone."""
+"""selftrain/on_cpu.py: its head has the numbers and gradients of TRL's, its attention those of PyTorch's, and freed memory stays."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
-from selftrain.on_cpu import add_answers_only_head
+from selftrain.on_cpu import add_answers_only_head, attention
 
 pytestmark = pytest.mark.slow  # TRL takes seconds to import
 
@@ -73,3 +75,38 @@ def test_a_model_that_caps_its_logits_gets_the_head_that_knows_how() -> None:
         found.append(model(input_ids=ids, labels=ids, fused_lm_head=True).entropy)
     assert found[1] is None, "TRL computes what it is asked for"
     assert found[0] is not None
+
+
+def test_short_and_long_attention_agree() -> None:
+    import torch
+
+    assert (attention(512), attention(513)) == ("eager", "sdpa")
+    ids = torch.arange(60).reshape(2, 30)
+    mask = torch.ones_like(ids)
+    mask[1, 20:] = 0
+    short, long = (tiny(attn_implementation=attention(longest)) for longest in (512, 513))
+    found = [model(input_ids=ids, attention_mask=mask).logits[mask.bool()] for model in (short, long)]
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
+KEPT = """
+import resource, sys
+from selftrain.on_cpu import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+def pages():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+bytearray(64 * 2**20)
+start = pages()
+for _ in range(4):
+    bytearray(64 * 2**20)
+print(pages() - start)
+"""
+
+
+def test_what_a_step_frees_is_there_for_the_next() -> None:
+    fetched = {
+        way: int(subprocess.run([sys.executable, "-c", KEPT, way], capture_output=True, text=True, check=True).stdout)
+        for way in ("kept", "as it is")
+    }
+    assert fetched["kept"] < 100 < 10_000 < fetched["as it is"]
