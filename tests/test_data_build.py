@@ -20,7 +20,7 @@ from planner.records import LabeledPair
 from planner.store import read_jsonl
 from selftrain.config import Config, EngineConfig
 from selftrain.pairs import write_splits
-from selftrain.pairs.build import DataConfig, build, load_data_config
+from selftrain.pairs.build import DataConfig, build, file_digest, load_data_config
 from selftrain.pairs.hygiene import instruction_key
 from tests.conftest import ROOT, tiny_config
 
@@ -162,6 +162,27 @@ def test_a_finished_build_opens_no_engine_and_another_recipe_is_refused(tmp_path
         build(found, never, lambda _: None)
 
 
+def test_a_file_that_changed_anywhere_or_a_folder_that_did_is_another(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "train.jsonl").write_bytes(b"x" * (1 << 20) + b"a")
+    before = file_digest(folder / "train.jsonl"), file_digest(folder)
+    (folder / "train.jsonl").write_bytes(b"x" * (1 << 20) + b"b")
+    after = file_digest(folder / "train.jsonl"), file_digest(folder)
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    (folder / "train.jsonl").rename(folder / "test.jsonl")
+    assert file_digest(folder) != after[1]
+
+
+def test_another_benchmark_or_other_conversations_make_another_build(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl").write_text('{"prompt": "What is the capital of the country that I was born in?"}\n')
+    found = config(tmp_path, hygiene={"benchmarks": [str(tmp_path / "b.jsonl")]})
+    build(found, scripted, lambda _: None)
+    (tmp_path / "b.jsonl").write_text('{"prompt": "What is the capital of the country that I live in now?"}\n')
+    with pytest.raises(UserError, match=r"b\.jsonl"):
+        build(found, never, lambda _: None)
+
+
 def test_too_few_pairs_are_told_with_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"source 2 .* gives 90 pairs of 90 instructions, too few for its share"):
         build(config(tmp_path, splits={"train-1": 150}), scripted, lambda _: None)
@@ -171,7 +192,7 @@ def test_too_few_pairs_are_told_with_what_there_is(tmp_path: Path) -> None:
     ("changes", "told"),
     [
         ("sources=[]", "at least one"), ("splits={}", "at least one"), ("sources.0.source=builtin", "sources.0.source"), ("sources.0.nonsense=1", "unknown key"),
-        ("sources.0.columns={better='x'}", "pairs.columns is for"), ("hygiene.near_duplicates=2", "hygiene.near_duplicates"), ("splits.train-1=0", "splits"),
+        ("sources.0.columns={better='x'}", "pairs.columns is for"), ("hygiene.near_duplicates=2", "hygiene.near_duplicates"), ("hygiene.languages=['english']", "hygiene.languages"), ("splits.train-1=0", "splits"),
     ],
 )  # fmt: skip
 def test_a_wrong_key_is_one_line(tmp_path: Path, changes: str, told: str) -> None:

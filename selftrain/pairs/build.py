@@ -13,6 +13,7 @@ is in two splits.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -187,15 +188,29 @@ def _check_stamp(config: DataConfig) -> None:
         **config.recipe(),
         "prompt_text": text_digest("data"),
         "model_files": model_digest(resolve_model(config.model)) if needs_model else None,
-        "files": {source.path: _file_digest(source.path) for source in config.sources},
+        "files": {path: file_digest(Path(path)) for path in _paths(config)},
     }
     hold_against(config.folder / "stamp.json", recipe)
 
 
-def _file_digest(path: str) -> str:
-    """Size and first megabyte of a local file; nothing for a hub id."""
-    file = Path(path)
-    if not file.is_file():
+def _paths(config: DataConfig) -> list[str]:
+    """Everything that a build reads: sources, the conversations of some, benchmarks."""
+    read = [path for source in config.sources for path in (source.path, source.prompts) if path is not None]
+    return list(dict.fromkeys([*read, *config.hygiene.benchmarks]))
+
+
+def file_digest(path: Path) -> str:
+    """Of a file's bytes, or of those of every file in a folder; nothing for a hub id or a glob."""
+    if path.is_dir():
+        return digest(
+            *(
+                part
+                for file in sorted(path.rglob("*"))
+                if file.is_file()
+                for part in (str(file.relative_to(path)), file_digest(file))
+            )
+        )
+    if not path.is_file():
         return "hub"
-    with file.open("rb") as content:
-        return digest(str(file.stat().st_size), content.read(1 << 20).decode("latin-1"))
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:16]
