@@ -65,6 +65,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (b"name = ", "is not TOML: Invalid value"),
         (b'name = "a"\nname = "b"\n', "is not TOML: Cannot overwrite a value"),
         (b"[pairs\n", "is not TOML"),
+        (b"a = " + b"[" * 5000, "is not TOML"),
         (b'name = "\xff"\n', "cannot be read: 'utf-8' codec"),
     ],
 )

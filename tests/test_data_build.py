@@ -192,7 +192,7 @@ def test_too_few_pairs_are_told_with_what_there_is(tmp_path: Path) -> None:
     ("changes", "told"),
     [
         ("sources=[]", "at least one"), ("splits={}", "at least one"), ("sources.0.source=builtin", "sources.0.source"), ("sources.0.nonsense=1", "unknown key"),
-        ("sources.0.columns={better='x'}", "pairs.columns is for"), ("hygiene.near_duplicates=2", "hygiene.near_duplicates"), ("hygiene.languages=['english']", "hygiene.languages"), ("splits.train-1=0", "splits"),
+        ("sources.0.columns={better='x'}", "pairs.columns is for"), ("hygiene.near_duplicates=2", "hygiene.near_duplicates"), ("hygiene.languages=['english']", "hygiene.languages"), ("splits.train-1=0", "splits"), ("seed=4294967296", "seed: Input should be less than 4294967296"),
     ],
 )  # fmt: skip
 def test_a_wrong_key_is_one_line(tmp_path: Path, changes: str, told: str) -> None:

@@ -28,7 +28,7 @@ from planner.models import EMBEDDED, model_digest, resolve_model
 from planner.records import LabeledPair, Record, digest
 from planner.store import read_jsonl, write_jsonl, write_text
 from prompts import text_digest
-from selftrain.config import Count, EngineConfig, load_record
+from selftrain.config import EngineConfig, Seed, load_record
 from selftrain.data_config import ENGINE_SOURCES, HygieneConfig, Source, SourceConfig
 from selftrain.pairs import sources
 from selftrain.pairs.card import Card, clean_source, markdown, read_card
@@ -52,7 +52,7 @@ class DataConfig(Record):
 
     name: Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
     out: str = "data"
-    seed: Count = 2
+    seed: Seed = 2
     model: str = EMBEDDED
     """Who writes the responses of `math`, `noisy` and `constraints`."""
     engine: EngineConfig = EngineConfig()

@@ -21,3 +21,8 @@ def language(text: str) -> str:
 def words(text: str) -> list[str]:
     """A text's words in lower case; of scripts that put no blanks between them, each sign by itself."""
     return _WORD.findall(text.lower())
+
+
+def normal(text: str) -> str:
+    """A text whatever its case, spacing and punctuation; a text of signs alone is itself."""
+    return " ".join(re.findall(r"\w+", text.lower())) or text.strip()
