@@ -186,6 +186,10 @@ def test_another_benchmark_or_other_conversations_make_another_build(tmp_path: P
 def test_too_few_pairs_are_told_with_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"source 2 .* gives 90 pairs of 90 instructions, too few for its share"):
         build(config(tmp_path, splits={"train-1": 150}), scripted, lambda _: None)
+    # What the error advises goes on from what is there, and what is dealt stays.
+    assert build(config(tmp_path, splits={"train-1": 30}), never, lambda _: None).splits == {"train-1": 30}
+    with pytest.raises(UserError, match=r"another splits\.train-1 \(was 30, now 20\)"):
+        build(config(tmp_path, splits={"train-1": 20}), never, lambda _: None)
 
 
 @pytest.mark.parametrize(

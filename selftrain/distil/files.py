@@ -71,6 +71,11 @@ def read_pandalm(pairs: Path, verdicts: Path) -> Iterator[Taught]:
         )
 
 
+def pandalm_pairs(path: Path) -> Iterator[Pair]:
+    """The pairs of a test set, without anybody's verdicts."""
+    return (pandalm_pair(row, where) for where, row in _list(path))
+
+
 def pandalm_pair(row: dict[str, Any], where: str) -> Pair:
     # Six released responses are a JSON `true`: a model wrote True.
     responses = [str(row.get(name)) if isinstance(row.get(name), bool) else row.get(name) for name in ("response1", "response2")]
@@ -112,12 +117,7 @@ def read_judgelm(path: Path) -> Iterator[Taught]:
         text = row.get("pred_text", row.get("text"))
         if not isinstance(text, str):
             raise UserError(f"{where} holds no judgment: neither pred_text nor text")
-        reference = row.get("reference")
-        given = (
-            _optional(reference, "text", f"{where}: reference")
-            if isinstance(reference, dict)
-            else _optional(row, "reference", where)
-        )
+        given = _reference(row, where)
         with_reference = row.get("text_w_reference")
         yield Taught(
             pair=judgelm_pair(row, where),
@@ -130,6 +130,16 @@ def read_judgelm(path: Path) -> Iterator[Taught]:
 def judgelm_pair(row: dict[str, Any], where: str) -> Pair:
     question, first, second = (_field(row, name, str, where) for name in ("question_body", "answer1_body", "answer2_body"))
     return Pair(instruction=question, response_a=first, response_b=second)
+
+
+def judgelm_sample(row: dict[str, Any], where: str) -> Pair:
+    """The pair of a sample as JudgeLM is asked about it: with its reference, where it has one."""
+    return Pair(**{**judgelm_pair(row, where).model_dump(), "reference": _reference(row, where)})
+
+
+def _reference(row: dict[str, Any], where: str) -> str | None:
+    given = row.get("reference")
+    return _optional(given, "text", f"{where}: reference") if isinstance(given, dict) else _optional(row, "reference", where)
 
 
 def _opinion(text: str) -> Opinion:

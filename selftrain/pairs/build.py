@@ -1,6 +1,6 @@
 """`evalplanner data build`: from prompts or published preferences to labelled, cleaned, split pairs, and a card that says how.
 
-    <out>/<name>/stamp.json                  what the build was started with; another recipe is refused
+    <out>/<name>/stamp.json, splits.json     what the build was started with, and dealt by; another recipe is refused
       source-1/                              what the engine wrote, problems and drops for the record
         clean/pairs.jsonl, removed.jsonl     what hygiene kept, and every pair that it left out with its reason
         source.json                          its card, written last: the source is done
@@ -72,10 +72,16 @@ class DataConfig(Record):
         return Path(self.out) / self.name
 
     def recipe(self) -> dict[str, Any]:
-        """What a resumed build must share with its first attempt."""
-        fields = self.model_dump(mode="json", exclude={"out", "engine"})
+        """What a resumed build must share with its first attempt; `dealt` besides, once the splits are."""
+        fields = self.model_dump(mode="json", exclude={"out", "engine", "splits"})
+        for source in fields["sources"]:
+            del source["weight"]
         fields["engine"] = {"kind": self.engine.kind, "dtype": self.engine.dtype, "max_model_len": self.engine.max_model_len}
         return fields
+
+    def dealt(self) -> dict[str, Any]:
+        """What the splits are made by: as long as there were too few pairs for them, it may still change."""
+        return {"splits": self.splits, "weights": [source.weight for source in self.sources]}
 
 
 def load_data_config(path: str | Path, overrides: list[str] | None = None) -> DataConfig:
@@ -101,6 +107,7 @@ def build(config: DataConfig, open_engine: Open, say: Callable[[str], None] = pr
         )
         say(f"{source.source} · {' · '.join(steps)}")
     place = deal(config, folders)
+    hold_against(config.folder / "splits.json", config.dealt())
     written = _write_splits(config, folders, place)
     card = Card(name=config.name, seed=config.seed, model=config.model, splits=written, sources=tuple(cards))
     write_text(config.folder / "README.md", markdown(card))
@@ -147,7 +154,8 @@ def deal(config: DataConfig, folders: list[Path]) -> dict[int, tuple[int, str]]:
                 if key is None:
                     raise UserError(
                         f"source {number + 1} ({source.source}, {source.path}) gives {sum(sizes.values()):,} pairs of {len(sizes):,} instructions, too "
-                        f"few for its share of the splits: lower [splits], give it less weight, or draw more (rows, candidates, pairs_per_prompt)"
+                        f"few for its share of the splits: lower [splits] or its weight, and this build goes on; or draw more (rows, candidates, "
+                        "pairs_per_prompt) under another name="
                     )
                 place[key] = (number, split)
                 have += sizes[key]
@@ -191,6 +199,8 @@ def _check_stamp(config: DataConfig) -> None:
         "files": {path: file_digest(Path(path)) for path in _paths(config)},
     }
     hold_against(config.folder / "stamp.json", recipe)
+    if (config.folder / "splits.json").exists():
+        hold_against(config.folder / "splits.json", config.dealt())
 
 
 def _paths(config: DataConfig) -> list[str]:
