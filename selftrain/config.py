@@ -466,6 +466,8 @@ def changed_field(old: dict[str, Any], new: dict[str, Any], prefix: str = "") ->
     """The first field, dotted, in which two recipes differ; None where they are equal."""
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
+        if _tables(before) and _tables(after) and len(before) == len(after):
+            before, after = ({str(place): value for place, value in enumerate(one)} for one in (before, after))
         if isinstance(before, dict) and isinstance(after, dict):
             found = changed_field(before, after, f"{prefix}{key}.")
             if found:
@@ -473,3 +475,8 @@ def changed_field(old: dict[str, Any], new: dict[str, Any], prefix: str = "") ->
         elif before != after:
             return f"{prefix}{key} (was {before!r}, now {after!r})"
     return None
+
+
+def _tables(value: Any) -> bool:
+    """Whether a value is a TOML array of tables, such as `[[sources]]`."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)

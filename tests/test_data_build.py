@@ -16,8 +16,8 @@ import tomli_w
 from planner.engines.base import Engine, Request
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
-from planner.records import LabeledPair
-from planner.store import read_jsonl
+from planner.records import LabeledPair, Pair
+from planner.store import read_jsonl, write_jsonl
 from selftrain.config import Config, EngineConfig
 from selftrain.pairs import write_splits
 from selftrain.pairs.build import DataConfig, build, file_digest, load_data_config
@@ -69,7 +69,13 @@ def pairs(folder: Path, split: str) -> list[LabeledPair]:
     return list(read_jsonl(folder / f"{split}.jsonl", LabeledPair))
 
 
-@pytest.mark.parametrize(("text", "says"), [(None, "cannot be read"), ("", "is empty"), ("[1]\n", "not an object")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot be read"), ("", "is empty"), ("[1]\n", "not an object"),
+        ('{"question": "a", "answer": "1"}\n{"question": "b"}\n', r"asked\.jsonl:2: 'answer' is missing"),
+    ],
+)  # fmt: skip
 def test_a_file_that_cannot_be_read_stops_before_an_engine_is_opened(tmp_path: Path, text: str | None, says: str) -> None:
     path = tmp_path / "asked.jsonl"
     if text is not None:
@@ -245,6 +251,18 @@ def test_the_command_builds_and_shows(tmp_path: Path) -> None:
         assert (failed.returncode, failed.stdout) == (2, "")
         assert told in failed.stderr
         assert len(failed.stderr.splitlines()) == 1
+
+
+def test_a_file_of_one_label_almost_only_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from cli.data import inspect
+
+    file = tmp_path / "p.jsonl"
+    made = [Pair(instruction=f"Task {k}.", response_a=f"good {k}", response_b=f"bad {k}") for k in range(30)]
+    write_jsonl(file, [LabeledPair(pair=one, better="B" if k == 7 else "A", source="s", kind="k") for k, one in enumerate(made)])
+    inspect(file, 0)
+    shown = capsys.readouterr().out
+    assert "A 29 · B 1" in shown
+    assert "classifier blind to the instruction" in shown
 
 
 # -- in a run ------------------------------------------------------------------------------------------------------------
