@@ -102,6 +102,30 @@ def test_splits_take_their_shares_and_share_no_instruction(tmp_path: Path) -> No
         assert Counter(one.better for one in made) == {"A": len(made) // 2, "B": len(made) // 2}
 
 
+def test_what_nearly_repeats_another_source_is_in_no_split(tmp_path: Path) -> None:
+    def task(k: int) -> str:
+        return " ".join(f"w{k}x{place}" for place in range(20))
+
+    def rows(path: Path, instructions: list[str]) -> dict[str, str]:
+        path.write_text(
+            "".join(
+                json.dumps({"prompt": one, "chosen": f"good {k}", "rejected": f"bad {k}"}) + "\n"
+                for k, one in enumerate(instructions)
+            )
+        )
+        return {"source": "preference", "path": str(path)}
+
+    first = rows(tmp_path / "first.jsonl", [task(k) for k in range(30)])
+    second = rows(tmp_path / "second.jsonl", [*(f"{task(k)} please" for k in range(30)), *(task(k) for k in range(100, 110))])
+    found = config(tmp_path, sources=[first, second], hygiene={"near_duplicates": 0.8}, splits={"known": 4, "train-1": 16})
+    card = build(found, never, lambda _: None)
+    assert card.repeats == 30
+    assert "30 instructions nearly repeat" in (found.folder / "README.md").read_text()
+    dealt = [one.pair.instruction for split in found.splits for one in pairs(found.folder, split)]
+    assert len(dealt) == 20
+    assert not any(one.endswith("please") for one in dealt)
+
+
 def test_the_card_adds_up_and_names_licences(tmp_path: Path) -> None:
     found = config(tmp_path)
     card = build(found, scripted, lambda _: None)
@@ -180,7 +204,7 @@ def test_a_file_that_changed_anywhere_or_a_folder_that_did_is_another(tmp_path: 
     assert file_digest(folder) != after[1]
 
 
-def test_another_benchmark_or_other_conversations_make_another_build(tmp_path: Path) -> None:
+def test_another_benchmark_makes_another_build(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text('{"prompt": "What is the capital of the country that I was born in?"}\n')
     found = config(tmp_path, hygiene={"benchmarks": [str(tmp_path / "b.jsonl")]})
     build(found, scripted, lambda _: None)

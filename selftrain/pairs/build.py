@@ -33,6 +33,7 @@ from selftrain.data_config import ENGINE_SOURCES, HygieneConfig, Source, SourceC
 from selftrain.pairs import sources
 from selftrain.pairs.card import Card, clean_source, markdown, read_card
 from selftrain.pairs.hygiene import balanced, instruction_key
+from selftrain.pairs.near import NearDuplicates
 from selftrain.stamp import hold_against
 
 Open = Callable[[EngineConfig, str, int], Engine]
@@ -106,10 +107,11 @@ def build(config: DataConfig, open_engine: Open, say: Callable[[str], None] = pr
             f"{name.replace('_', ' ')} {count:,}" for name, count in (*cards[-1].made.items(), *cards[-1].hygiene.counts.items())
         )
         say(f"{source.source} · {' · '.join(steps)}")
-    place = deal(config, folders)
+    repeats = repeats_across(config, folders)
+    place = deal(config, folders, repeats)
     hold_against(config.folder / "splits.json", config.dealt())
     written = _write_splits(config, folders, place)
-    card = Card(name=config.name, seed=config.seed, model=config.model, splits=written, sources=tuple(cards))
+    card = Card(name=config.name, seed=config.seed, model=config.model, splits=written, sources=tuple(cards), repeats=len(repeats))
     write_text(config.folder / "README.md", markdown(card))
     write_text(config.folder / "card.json", card.model_dump_json(indent=2))
     say(f"{config.folder} · {' · '.join(f'{name} {count:,}' for name, count in written.items())}")
@@ -135,8 +137,35 @@ def _ask(config: DataConfig, folders: list[Path], open_engine: Open) -> None:
         engine.close()
 
 
-def deal(config: DataConfig, folders: list[Path]) -> dict[int, tuple[int, str]]:
+def repeats_across(config: DataConfig, folders: list[Path]) -> frozenset[int]:
+    """Keys of instructions that nearly repeat one of an earlier source: cleaning compares those of one source, and splits are dealt over all."""
+    if len(folders) < 2 or not config.hygiene.near_duplicates:
+        return frozenset()
+    near = NearDuplicates(config.folder / "signatures.bin")
+    keys: dict[int, tuple[int, int]] = {}  # an instruction's key -> its source, and where its first pair stands there
+    for number, folder in enumerate(folders):
+        offset = 0
+        with (folder / "clean" / "pairs.jsonl").open("rb") as lines:
+            for line in lines:
+                one = LabeledPair.model_validate_json(line)
+                if (key := instruction_key(one)) not in keys:
+                    keys[key] = (number, offset)
+                    near.add(one.pair.question)
+                offset += len(line)
+    order = list(keys)
+
+    def text(number: int) -> str:
+        source, offset = keys[order[number]]
+        with (folders[source] / "clean" / "pairs.jsonl").open("rb") as lines:
+            lines.seek(offset)
+            return LabeledPair.model_validate_json(lines.readline()).pair.question
+
+    return frozenset(order[later] for later in near.repeats(config.hygiene.near_duplicates, text))
+
+
+def deal(config: DataConfig, folders: list[Path], repeats: frozenset[int] = frozenset()) -> dict[int, tuple[int, str]]:
     """Which source and split each instruction belongs to: a shuffle by hash, dealt whole until every split has its share of every source.
+    `repeats` are left out.
 
     Raises:
         UserError: a source with too few pairs.
@@ -146,7 +175,8 @@ def deal(config: DataConfig, folders: list[Path]) -> dict[int, tuple[int, str]]:
     for number, (source, folder) in enumerate(zip(config.sources, folders, strict=True)):
         sizes = Counter(instruction_key(one) for one in read_jsonl(folder / "clean" / "pairs.jsonl", LabeledPair))
         # An instruction of an earlier source is not this one's as well.
-        dealt = iter(sorted((key for key in sizes if key not in place), key=lambda key: digest("deal", str(config.seed), str(key))))
+        free = (key for key in sizes if key not in place and key not in repeats)
+        dealt = iter(sorted(free, key=lambda key: digest("deal", str(config.seed), str(key))))
         for split, size in config.splits.items():
             share, have = _share(size, source.weight, total, number, config), 0
             while have < share:
