@@ -71,9 +71,10 @@ def inspect(
         from rich.table import Table
 
         from selftrain.pairs.blind import blind
+        from selftrain.pairs.hygiene import balanced
 
         summary = summarize(read(file))
-        found = blind(read(file))
+        found = blind(balanced(read(file), 0))  # a file with one label almost only would leave the classifier none to learn from
         table = Table("what", "value", title=plain(str(file)))
         for name, value in summary.items():
             table.add_row(plain(name), plain(value))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _BLOCK = 256
 """Pairs of a file judged together; results appear, and memory is freed, block by block."""
 _ROW = '{"instruction": …, "response_a": …, "response_b": …}, with "input" and "reference" where there are any'
+_OTHERS = "; JudgeLM's samples and PandaLM's .json lists are read too"
 
 
 def judge(
@@ -38,7 +39,7 @@ def judge(
         str | None, typer.Option("--response-b", "-b", help="The second response; @PATH and - as above.", metavar="TEXT")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(help=f"Judge every line of a JSONL file instead: {_ROW}.", metavar="FILE.jsonl")
+        Path | None, typer.Option(help=f"Judge every line of a JSONL file instead: {_ROW}{_OTHERS}.", metavar="FILE")
     ] = None,
     reference: Annotated[
         str | None, typer.Option(help="A reference answer to show the judge; @PATH and - as above.", metavar="TEXT")
@@ -205,16 +206,22 @@ def _text(value: str) -> str:
 
 
 def read_pairs(path: Path) -> Iterator[tuple[int, Pair]]:
-    """Stream (line number, pair) of a JSONL file; blank lines are passed over."""
+    """Stream (line number, pair) of a JSONL file; blank lines are passed over. Of PandaLM's JSON list, (number of the row, pair)."""
     from pydantic import ValidationError
 
     from planner.errors import UserError
     from planner.records import Pair
+    from selftrain.distil.files import judgelm_sample, pandalm_pairs
 
+    if path.suffix == ".json":
+        yield from enumerate(pandalm_pairs(path), 1)
+        return
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip():
+                if (sample := _sample(line)) is not None:
+                    yield number, judgelm_sample(sample, f"{path}:{number}")
+                elif line.strip():
                     yield number, Pair.model_validate_json(line)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
@@ -222,6 +229,18 @@ def read_pairs(path: Path) -> Iterator[tuple[int, Pair]]:
         problem = error.errors()[0]
         what = "is not JSON" if problem["type"] == "json_invalid" else f"does not fit at {'.'.join(map(str, problem['loc']))}"
         raise UserError(f"{path}:{number} {what} ({problem['msg']}); a row is {_ROW}") from None
+
+
+def _sample(line: bytes) -> dict[str, Any] | None:
+    """The row, where a line is one of JudgeLM's samples."""
+    if b'"answer1_body"' not in line:
+        return None
+    try:
+        row = json.loads(line)
+        json.dumps(row, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None  # said by whoever reads it as a pair
+    return row if isinstance(row, dict) and "answer1_body" in row else None
 
 
 def judge_file(judge: Judge, path: Path, total: int) -> Iterator[tuple[int, Pair, Judgment]]:

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from planner.engines.base import Engine, Request, Sampling
 from planner.errors import UserError
 from planner.files import json_lines, parse, read_text
 from planner.progress import progress_bar
-from planner.records import Completion, Message, Pair, Record, digest
+from planner.records import Completion, Message, Pair, Record, digest, transcript
 from planner.store import Shard, Shards
 from selftrain.config import EngineConfig
 
@@ -26,8 +26,37 @@ class Question(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     instruction: str
+    """Given as a list of messages, it becomes their transcript, which the judge reads; candidates are asked the messages themselves."""
     input: str | None = None
     reference: str | None = None
+    turns: tuple[Message, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _transcribed(cls, row: Any) -> Any:
+        if not isinstance(row, dict):
+            return row
+        given = row.get("instruction")
+        if not isinstance(given, list):
+            return {**row, "turns": ()}  # somebody's column of that name is none of ours
+        for turn in given:
+            if (
+                not isinstance(turn, dict)
+                or turn.get("role") not in ("system", "user", "assistant")
+                or not isinstance(turn.get("content"), str)
+            ):
+                raise ValueError("an instruction that is a list holds {role, content} messages of system, user and assistant")
+        if not given or given[-1]["role"] != "user":
+            raise ValueError("an instruction that is a list of messages ends with the user's, which is answered")
+        turns = tuple(Message(role=turn["role"], content=turn["content"]) for turn in given)
+        return {**row, "instruction": transcript(turns), "turns": turns}
+
+    def asked(self, form: Literal["chat", "text"]) -> tuple[Message, ...]:
+        """What a candidate reads."""
+        if form == "text" or not self.turns:
+            return (Message(role="user" if form == "chat" else "text", content=self.pair("", "").question),)
+        *before, last = self.turns
+        return (*before, last if not self.input else Message(role="user", content=f"{last.content}\n\n{self.input}"))
 
     @property
     def id(self) -> str:
@@ -49,7 +78,7 @@ class RespondConfig(Record):
     """How candidates answer."""
 
     max_tokens: PositiveInt = 512
-    temperature: float = 0.0
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     ask: Literal["chat", "text"] = "chat"
     """`text`: the question as it stands, for models without a chat template."""
     engine: EngineConfig = EngineConfig()
@@ -115,7 +144,7 @@ def respond(engine: Engine, questions: Sequence[Question], folder: Path, config:
 
         def requests() -> Iterator[Request]:
             for key, question in owed.items():
-                asked = (Message(role="user" if config.ask == "chat" else "text", content=question.pair("", "").question),)
+                asked = question.asked(config.ask)
                 if engine.fits(asked, "", config.max_tokens):
                     yield Request(key, asked, "", 1, config.max_tokens, (), Sampling(config.temperature, 1.0))
                 else:

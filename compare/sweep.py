@@ -8,10 +8,12 @@ which then meets the default setting. Everything is kept in `<out>/<name>/`, and
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -34,7 +36,7 @@ class Grid(Record):
     """PandaLM's: 2 × 4 × 2 runs of 5 epochs, 80 settings."""
 
     optimizer: tuple[Optimizer, ...] = ("adamw", "sgd")
-    learning_rate: tuple[float, ...] = (2e-6, 1e-5, 2e-5, 2e-4)
+    learning_rate: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (2e-6, 1e-5, 2e-5, 2e-4)
     scheduler: tuple[Scheduler, ...] = ("cosine", "linear")
     tuning: tuple[Tuning, ...] = ("full",)
     epochs: PositiveInt = 5
@@ -92,6 +94,8 @@ class SweepConfig(Record):
     def _consistent(self) -> SweepConfig:
         if len(self.settings()) < 2:
             raise ValueError("grid has a single setting, so there is nothing to choose")
+        if (twice := Counter(trial.name for trial in self.grid.trials()).most_common(1)[0])[1] > 1:
+            raise ValueError(f"grid has two trials that would both be called {twice[0]}: leave one out, or set them further apart")
         if self.default_setting not in self.settings():
             raise ValueError(f"default ({self.default_setting.name}) is not in the grid")
         return self
@@ -123,14 +127,14 @@ class SweepResult(Record):
     summary: Summary
 
 
-def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:
-    """Train, answer, judge, choose."""
+def sweep(config: SweepConfig, open_judge: Callable[[], Judge], weights: Mapping[str, str] = MappingProxyType({})) -> SweepResult:
+    """Train, answer, judge, choose. `weights`: what the files of the base model and of the judge are, for the stamp."""
     out = Path(config.out) / config.name
     questions = read_questions(Path(config.questions))
     read_examples(Path(config.data))  # a bad row stops before anything is trained
     recipe = config.model_dump(mode="json", exclude={"out": True, "keep": True, "respond": {"engine"}})
     recipe |= {"questions": digest(*(one.id for one in questions)), "data": digest(Path(config.data).read_text(encoding="utf-8"))}
-    hold_against(out / "stamp.json", recipe)
+    hold_against(out / "stamp.json", recipe | {"weights": dict(weights)})
     trained = {trial.name: _train(config, trial, out) for trial in config.grid.trials()}
     answers = {setting.name: _answers(config, setting, trained, questions, out) for setting in config.settings()}
     judge = LazyJudge(open_judge)

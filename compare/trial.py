@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -18,6 +18,7 @@ from planner.models import resolve_model
 from planner.progress import progress_bar
 from planner.records import Record, uniform
 from planner.store import write_text
+from selftrain.config import Seed
 
 Optimizer = Literal["adamw", "sgd"]
 Scheduler = Literal["cosine", "linear", "constant"]
@@ -28,7 +29,7 @@ class Trial(Record):
     """A point of the grid; its epochs are the settings."""
 
     optimizer: Optimizer
-    learning_rate: float
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     scheduler: Scheduler
     tuning: Tuning
 
@@ -48,7 +49,7 @@ class TrainConfig(Record):
     """Share of the rows that the loss of each epoch is measured on, chosen by hash."""
     lora_rank: PositiveInt = 8
     lora_alpha: PositiveInt = 16
-    seed: int = 2023
+    seed: Seed = 2023
 
 
 class TrialJob(Record):

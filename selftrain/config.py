@@ -29,6 +29,8 @@ Control = Literal["shuffled_labels", "verdict_only"]
 HardwareName = Literal["cpu", "a100", "h100"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What numpy, scikit-learn and torch all take."""
 
 
 class PairsConfig(SourceConfig):
@@ -268,7 +270,7 @@ class Config(Record):
 
     name: Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
     out: str = "runs"
-    seed: Count = 2
+    seed: Seed = 2
     model: str = EMBEDDED
     """`embedded`, a local folder, or a hub id."""
     processes: PositiveInt = 1
@@ -415,7 +417,7 @@ def load_record(path: str | Path, kind: type[R], overrides: list[str] | None = N
         raise UserError(f"{path} does not exist; shipped configs are in configs/") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not TOML: {error}") from None
     for override in overrides or []:
         _apply(tree, override)
@@ -464,6 +466,8 @@ def changed_field(old: dict[str, Any], new: dict[str, Any], prefix: str = "") ->
     """The first field, dotted, in which two recipes differ; None where they are equal."""
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
+        if _tables(before) and _tables(after) and len(before) == len(after):
+            before, after = ({str(place): value for place, value in enumerate(one)} for one in (before, after))
         if isinstance(before, dict) and isinstance(after, dict):
             found = changed_field(before, after, f"{prefix}{key}.")
             if found:
@@ -471,3 +475,8 @@ def changed_field(old: dict[str, Any], new: dict[str, Any], prefix: str = "") ->
         elif before != after:
             return f"{prefix}{key} (was {before!r}, now {after!r})"
     return None
+
+
+def _tables(value: Any) -> bool:
+    """Whether a value is a TOML array of tables, such as `[[sources]]`."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)

@@ -38,7 +38,7 @@ class HygieneConfig(Record, allow_inf_nan=False):
     """Files (or folders, or globs) whose prompts no training instruction may share an n-gram with."""
     ngram: PositiveInt = 13
     """Words of an overlap that counts; a shorter prompt must be found whole."""
-    languages: tuple[str, ...] = ()
+    languages: tuple[Annotated[str, Field(pattern="^[a-z]{2,3}$")], ...] = ()
     """ISO 639-1 codes that instruction and responses may be in; empty: any."""
     min_characters: PositiveInt = 1
     """Of an instruction, and of each response."""
@@ -54,7 +54,7 @@ class SourceConfig(Record, allow_inf_nan=False):
 
     source: str
     path: str | None = None
-    """A .jsonl, .json, .csv or .parquet file; for all but `jsonl` and `gsm8k_solutions` also a data set's hub id."""
+    """A .jsonl, .json, .csv or .parquet file; for all but `jsonl` and `gsm8k_solutions` also a data set's hub id, or a folder laid out as there."""
     hub_split: str = "train"
     """Of a data set from the hub."""
     columns: dict[str, str] = Field(default_factory=dict)

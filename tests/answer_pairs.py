@@ -239,6 +239,13 @@ SAME: dict[str, list[tuple[str, str]]] = {
         (r"3.\overline{142857}", "22/7"), (r".\overline{3}", "1/3"), ("0.33333333", "1/3"), ("0.6666667", "2/3"),
         (r"17_{\text{ten}}", "17"), ("10_{2}", "2"), ("1e3", "1000"), ("1E3", "1,000"), ("10³", "1000"), ("3.14159265", r"\pi"),
     ],
+    "numbers in words": [
+        ("21", "twenty-one"), (r"\frac23", "two thirds"), ("2.5", "two and a half"), ("205", "two hundred and five"),
+        ("1500000", "1.5 million"), ("2,000,000", "2 million"), ("3000", "3 thousand"), (r"\$5 \text{ million}", "$5,000,000"),
+        ("$3000", "$3k"), ("36", "three dozen"), (r"\frac34", "three-quarters"), ("7 apples", "seven apples"), ("50%", "fifty percent"),
+        ("1st", "first"), ("A, C", "(A) and (C)"), ("B and D", "(D), (B)"), ("17:00", "5:00 p.m."), ("2", "log 100"),
+        (r"\$36", r"$\$36$"), (r"\$18.90", r"$\$18.90$"),
+    ],
 }  # fmt: skip
 
 OTHER: dict[str, list[tuple[str, str]]] = {
@@ -349,6 +356,11 @@ OTHER: dict[str, list[tuple[str, str]]] = {
         ("x^2", "x"), ("1<x<2", "1<x<3"), ("10_2", "10_3"), (r"\frac{a}{b}", r"\frac{b}{a}"), ("(0,0), (1,1)", "(0,0), (1,2)"),
         ("n!", "n"), (r"\binom{5}{2}", r"\binom{5}{1}"), ("2^{10}", "10^2"), ("e", "2.718"), ("-5", "5"), ("1,000", "1,001"),
         ("half", "1/3"), ("x=0", "no solution"),
+    ],
+    "numbers in words": [
+        ("21", "twenty-two"), (r"\frac23", "two fifths"), ("1500000", "1.5 thousand"), ("$5 million", "$5"), ("7 apples", "eight apples"),
+        ("2 1/2 cups", "21/2 cups"), ("20, 5", "25"), ("twenty and five", "25"), ("A, C", "(A) and (B)"),
+        ("17:00", "5:00 a.m."), ("first", "second"), ("2.5", "two and a third"), (r"$\$36$", r"\$63"),
     ],
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ from cli.terminal import plain, visible
 from planner.engines.base import GREEDY, Request
 from planner.engines.scripted import ScriptedEngine, default_script
 from planner.judge import Judge
-from planner.records import Judgment, Message
+from planner.records import Judgment, Message, Pair
 from planner.styles.evalplanner import EvalPlannerStyle
 from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, PLAN_END, PLAN_START
 from tests.fake_server import FakeServer, reply, token
@@ -131,6 +131,31 @@ def test_texts_come_from_files_and_stdin(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert RUNNER.invoke(app, arguments, input="Alps, ça va?\n").exit_code == 0
     assert "The Loire,\nof course.\n" in seen[0]
     assert "Alps, ça va?" in seen[0]
+
+
+def test_pandalm_s_and_judgelm_s_own_files_are_judged(tmp_path: Path) -> None:
+    tuples = [
+        {"idx": 0, "motivation_app": "x", "instruction": "i", "input": "in", "response1": "a", "response2": True, "annotator1": 1}
+    ]
+    (tmp_path / "p.json").write_text(json.dumps(tuples))
+    assert list(cli.judge.read_pairs(tmp_path / "p.json")) == [
+        (1, Pair(instruction="i", input="in", response_a="a", response_b="True"))
+    ]
+    sample = {"question_id": 3, "question_body": "q", "answer1_body": "x", "answer2_body": "y", "score": [{}, {}]}
+    ours = {"instruction": 'says "answer1_body"', "response_a": "a", "response_b": "b"}
+    rows = [sample, ours, sample | {"reference": {"text": "r"}}]
+    (tmp_path / "j.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
+    pair = Pair(instruction="q", response_a="x", response_b="y")
+    assert list(cli.judge.read_pairs(tmp_path / "j.jsonl")) == [
+        (1, pair),
+        (3, Pair(**ours)),
+        (5, Pair(**pair.model_dump() | {"reference": "r"})),
+    ]
+    (tmp_path / "bad.json").write_text('[{"instruction": "i", "response1": "a"}]')
+    (tmp_path / "bad.jsonl").write_text('{"answer1_body": "x", "answer2_body": "y"}')
+    for name, told in (("bad.json", "response1 and response2 must be texts"), ("bad.jsonl", ":1: 'question_body' is missing")):
+        result = RUNNER.invoke(app, ["judge", "m", "--file", str(tmp_path / name)])
+        assert (result.exit_code, told in result.stderr) == (2, True), result.stderr
 
 
 # -- untrusted text --------------------------------------------------------------------------------------------------

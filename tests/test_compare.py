@@ -204,6 +204,13 @@ def test_a_line_separator_inside_a_row_does_not_end_it(tmp_path: Path) -> None:
         ("q.jsonl", '{"instruction": "a"}\n{"instr', r"q\.jsonl:2 is not JSON"),
         ("q.json", '{"instruction": "a"}', "no JSON list"),
         ("q.json", '[{"instruction": 3}]', r"q\.json\[0\] does not fit at instruction"),
+        ("q.json", '[{"instruction": []}]', r"q\.json\[0\] does not fit at the row .*ends with the user's"),
+        (
+            "q.json",
+            '[{"instruction": [{"role": "text", "content": "x"}]}]',
+            r"q\.json\[0\] .*messages of system, user and assistant",
+        ),
+        ("q.json", '[{"instruction": [{"role": "assistant", "content": "x"}]}]', r"q\.json\[0\] .*ends with the user's"),
     ],
 )
 def test_bad_questions_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -250,6 +257,30 @@ def test_models_answer_in_batches_and_go_on(tmp_path: Path) -> None:
     assert {one.messages[0].role for one in seen} == {"user"}
     respond(ScriptedEngine(script), questions, tmp_path / "text", RespondConfig(ask="text"))
     assert seen[-1].messages[0].role == "text"
+
+
+def test_a_conversation_is_judged_as_its_transcript_and_asked_as_its_turns(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "A river?"}]
+    rows = [
+        {"instruction": turns},
+        {"instruction": turns, "input": "in Italy"},
+        {"instruction": "A town?", "turns": [{"content": "theirs"}]},
+    ]
+    (tmp_path / "q.json").write_text(json.dumps(rows))
+    chat, placed, plain = read_questions(tmp_path / "q.json")
+    assert chat.pair("x", "y").instruction == "User: Hi\n\nAssistant: Hello\n\nUser: A river?"
+    seen: list[Request] = []
+
+    def script(request: Request, draw: int) -> str:
+        seen.append(request)
+        return "Po"
+
+    respond(ScriptedEngine(script), [chat, placed, plain], tmp_path / "answers", RespondConfig())
+    assert [[(m.role, m.content) for m in one.messages] for one in seen] == [
+        [("user", "Hi"), ("assistant", "Hello"), ("user", "A river?")],
+        [("user", "Hi"), ("assistant", "Hello"), ("user", "A river?\n\nin Italy")],
+        [("user", "A town?")],
+    ]
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (b"name = ", "is not TOML: Invalid value"),
         (b'name = "a"\nname = "b"\n', "is not TOML: Cannot overwrite a value"),
         (b"[pairs\n", "is not TOML"),
+        (b"a = " + b"[" * 5000, "is not TOML"),
         (b'name = "\xff"\n', "cannot be read: 'utf-8' codec"),
     ],
 )
@@ -317,7 +318,7 @@ def test_a_changed_recipe_is_told_by_its_field(file: Path, override: str, told: 
 def test_a_changed_iteration_is_told(file: Path) -> None:
     told = changed_field(load_config(file).recipe(), load_config(file, ["iterations.1.pairs=7"]).recipe())
     assert told is not None
-    assert told.startswith("iterations (was ")
+    assert told.startswith("iterations.1.pairs (was ")
 
 
 def test_every_key_is_either_recipe_or_known_to_be_none() -> None:

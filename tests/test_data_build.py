@@ -16,11 +16,11 @@ import tomli_w
 from planner.engines.base import Engine, Request
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
-from planner.records import LabeledPair
-from planner.store import read_jsonl
+from planner.records import LabeledPair, Pair
+from planner.store import read_jsonl, write_jsonl
 from selftrain.config import Config, EngineConfig
 from selftrain.pairs import write_splits
-from selftrain.pairs.build import DataConfig, build, load_data_config
+from selftrain.pairs.build import DataConfig, build, file_digest, load_data_config
 from selftrain.pairs.hygiene import instruction_key
 from tests.conftest import ROOT, tiny_config
 
@@ -69,7 +69,13 @@ def pairs(folder: Path, split: str) -> list[LabeledPair]:
     return list(read_jsonl(folder / f"{split}.jsonl", LabeledPair))
 
 
-@pytest.mark.parametrize(("text", "says"), [(None, "cannot be read"), ("", "is empty"), ("[1]\n", "not an object")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot be read"), ("", "is empty"), ("[1]\n", "not an object"),
+        ('{"question": "a", "answer": "1"}\n{"question": "b"}\n', r"asked\.jsonl:2: 'answer' is missing"),
+    ],
+)  # fmt: skip
 def test_a_file_that_cannot_be_read_stops_before_an_engine_is_opened(tmp_path: Path, text: str | None, says: str) -> None:
     path = tmp_path / "asked.jsonl"
     if text is not None:
@@ -94,6 +100,30 @@ def test_splits_take_their_shares_and_share_no_instruction(tmp_path: Path) -> No
         made = pairs(found.folder, split)
         assert Counter(one.source for one in made) == dict(zip(("math", "preference"), shares, strict=True))
         assert Counter(one.better for one in made) == {"A": len(made) // 2, "B": len(made) // 2}
+
+
+def test_what_nearly_repeats_another_source_is_in_no_split(tmp_path: Path) -> None:
+    def task(k: int) -> str:
+        return " ".join(f"w{k}x{place}" for place in range(20))
+
+    def rows(path: Path, instructions: list[str]) -> dict[str, str]:
+        path.write_text(
+            "".join(
+                json.dumps({"prompt": one, "chosen": f"good {k}", "rejected": f"bad {k}"}) + "\n"
+                for k, one in enumerate(instructions)
+            )
+        )
+        return {"source": "preference", "path": str(path)}
+
+    first = rows(tmp_path / "first.jsonl", [task(k) for k in range(30)])
+    second = rows(tmp_path / "second.jsonl", [*(f"{task(k)} please" for k in range(30)), *(task(k) for k in range(100, 110))])
+    found = config(tmp_path, sources=[first, second], hygiene={"near_duplicates": 0.8}, splits={"known": 4, "train-1": 16})
+    card = build(found, never, lambda _: None)
+    assert card.repeats == 30
+    assert "30 instructions nearly repeat" in (found.folder / "README.md").read_text()
+    dealt = [one.pair.instruction for split in found.splits for one in pairs(found.folder, split)]
+    assert len(dealt) == 20
+    assert not any(one.endswith("please") for one in dealt)
 
 
 def test_the_card_adds_up_and_names_licences(tmp_path: Path) -> None:
@@ -162,16 +192,41 @@ def test_a_finished_build_opens_no_engine_and_another_recipe_is_refused(tmp_path
         build(found, never, lambda _: None)
 
 
+def test_a_file_that_changed_anywhere_or_a_folder_that_did_is_another(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "train.jsonl").write_bytes(b"x" * (1 << 20) + b"a")
+    before = file_digest(folder / "train.jsonl"), file_digest(folder)
+    (folder / "train.jsonl").write_bytes(b"x" * (1 << 20) + b"b")
+    after = file_digest(folder / "train.jsonl"), file_digest(folder)
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    (folder / "train.jsonl").rename(folder / "test.jsonl")
+    assert file_digest(folder) != after[1]
+
+
+def test_another_benchmark_makes_another_build(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl").write_text('{"prompt": "What is the capital of the country that I was born in?"}\n')
+    found = config(tmp_path, hygiene={"benchmarks": [str(tmp_path / "b.jsonl")]})
+    build(found, scripted, lambda _: None)
+    (tmp_path / "b.jsonl").write_text('{"prompt": "What is the capital of the country that I live in now?"}\n')
+    with pytest.raises(UserError, match=r"b\.jsonl"):
+        build(found, never, lambda _: None)
+
+
 def test_too_few_pairs_are_told_with_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"source 2 .* gives 90 pairs of 90 instructions, too few for its share"):
         build(config(tmp_path, splits={"train-1": 150}), scripted, lambda _: None)
+    # What the error advises goes on from what is there, and what is dealt stays.
+    assert build(config(tmp_path, splits={"train-1": 30}), never, lambda _: None).splits == {"train-1": 30}
+    with pytest.raises(UserError, match=r"another splits\.train-1 \(was 30, now 20\)"):
+        build(config(tmp_path, splits={"train-1": 20}), never, lambda _: None)
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ("sources=[]", "at least one"), ("splits={}", "at least one"), ("sources.0.source=builtin", "sources.0.source"), ("sources.0.nonsense=1", "unknown key"),
-        ("sources.0.columns={better='x'}", "pairs.columns is for"), ("hygiene.near_duplicates=2", "hygiene.near_duplicates"), ("splits.train-1=0", "splits"),
+        ("sources.0.columns={better='x'}", "pairs.columns is for"), ("hygiene.near_duplicates=2", "hygiene.near_duplicates"), ("hygiene.languages=['english']", "hygiene.languages"), ("splits.train-1=0", "splits"), ("seed=4294967296", "seed: Input should be less than 4294967296"),
     ],
 )  # fmt: skip
 def test_a_wrong_key_is_one_line(tmp_path: Path, changes: str, told: str) -> None:
@@ -220,6 +275,18 @@ def test_the_command_builds_and_shows(tmp_path: Path) -> None:
         assert (failed.returncode, failed.stdout) == (2, "")
         assert told in failed.stderr
         assert len(failed.stderr.splitlines()) == 1
+
+
+def test_a_file_of_one_label_almost_only_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from cli.data import inspect
+
+    file = tmp_path / "p.jsonl"
+    made = [Pair(instruction=f"Task {k}.", response_a=f"good {k}", response_b=f"bad {k}") for k in range(30)]
+    write_jsonl(file, [LabeledPair(pair=one, better="B" if k == 7 else "A", source="s", kind="k") for k, one in enumerate(made)])
+    inspect(file, 0)
+    shown = capsys.readouterr().out
+    assert "A 29 · B 1" in shown
+    assert "classifier blind to the instruction" in shown
 
 
 # -- in a run ------------------------------------------------------------------------------------------------------------

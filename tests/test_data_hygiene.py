@@ -110,6 +110,14 @@ def test_an_overlap_with_a_benchmark_prompt_is_removed_and_told(tmp_path: Path) 
     assert " ".join(asked.split()[:13]) in details[0]
 
 
+def test_scripts_without_blanks_are_compared_by_their_signs(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl").write_text(json.dumps({"prompt": "请写一首关于秋天的短诗，并解释每一行的含义。"}) + "\n")
+    benchmarks = Benchmarks((str(tmp_path / "b.jsonl"),), 13)
+    assert benchmarks.find("老师说：请写一首关于秋天的短诗，并解释每一行的含义。谢谢") is not None
+    assert benchmarks.find("请写一首关于春天的长诗，并解释每一节的韵律。") is None
+    assert len(shingles("请写一首关于秋天的短诗")) > 3
+
+
 def test_benchmarks_of_every_layout_are_read(tmp_path: Path) -> None:
     layouts: dict[str, Any] = {
         "list.json": [{"instruction": "one two three four five six"}],

@@ -260,6 +260,10 @@ def test_pass_meets_fail(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def constrained(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"prompt": "p", "instruction_id_list": [name], "kwargs": [arguments]}
+
+
 @pytest.mark.parametrize(
     ("row", "told"),
     [
@@ -267,6 +271,13 @@ def test_pass_meets_fail(tmp_path: Path) -> None:
         ({"prompt": "p", "instruction_id_list": ["a:b"], "kwargs": [{}]}, "no checker for constraint 'a:b'"),
         ({"prompt": "p", "instruction_id_list": ["punctuation:no_comma"], "kwargs": []}, "must be lists of one length"),
         ({"x": "p"}, "'instruction' is missing; the file has x"),
+        ({"prompt": "p", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [5]}, "'kwargs' must hold an object an id"),
+        ({"prompt": "p", "instruction_id_list": [["a"]], "kwargs": [{}]}, r"no checker for constraint \['a'\]"),
+        (constrained("keywords:existence"), r"p.jsonl:1: constraint 'keywords:existence' lacks its argument 'keywords'"),
+        (constrained("keywords:existence", keywords="abc"), "keywords is 'abc', not a list of texts"),
+        (constrained("keywords:frequency", keyword=5, relation="at least", frequency=1), "keyword is 5, not a text"),
+        (constrained("length_constraints:number_words", relation="more than", num_words=3), "'less than' or 'at least'"),
+        (constrained("length_constraints:number_words", relation="at least", num_words="three"), "not a whole number"),
     ],
 )
 def test_a_bad_row_of_constraints_is_named(tmp_path: Path, row: dict[str, Any], told: str) -> None:
@@ -390,9 +401,22 @@ def test_columns_may_be_named_and_bad_rows_are_told(tmp_path: Path) -> None:
         ({"x": 1}, "no preference in columns x"), ({"prompt": "p", "chosen": "a", "rejected": ["b"]}, "must both be text, or both be chats"),
         ({"chosen": "abc", "rejected": "xyz"}, "there is no prompt"), ({"prompt": "p", "completions": []}, "no response with a rating"),
         ({"chosen": [GOOD], "rejected": [BAD]}, "so there is no prompt"),
+        (FORMS["scored"] | {"score_chosen": float("nan")}, "'score_chosen' is nan, not a finite number"),
+        (FORMS["scored"] | {"score_chosen": "9"}, "'score_chosen' is '9', not a finite number"),
+        (FORMS["scored"] | {"score_chosen": True}, "'score_chosen' is True, not a finite number"),
+        (FORMS["HelpSteer preference"] | {"preference_strength": float("inf")}, "'preference_strength' is inf"),
+        ({"prompt": "p", "response": "a", "helpfulness": 10**400}, "'helpfulness' is int, not a finite number"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=told):
             made(tmp_path, SourceConfig(source="preference", path=written(tmp_path / "p.jsonl", [bad])))
+
+
+def test_a_margin_says_how_many_pairs_have_no_rating_and_a_named_column_must_be_there(tmp_path: Path) -> None:
+    path = written(tmp_path / "p.jsonl", [FORMS["explicit plain"], FORMS["scored"] | {"prompt": "Another."}])
+    pairs, counts = made(tmp_path, SourceConfig(source="preference", path=path, margin=2))
+    assert (len(pairs), counts) == (2, {"comparisons": 2, "unrated": 1})
+    with pytest.raises(UserError, match=r"no column 'rating', which pairs\.columns names"):
+        made(tmp_path, SourceConfig(source="preference", path=path, columns={"score_chosen": "rating"}))
 
 
 # -- tables --------------------------------------------------------------------------------------------------------------
@@ -412,15 +436,21 @@ def test_csv_json_and_parquet_are_read_like_jsonl(tmp_path: Path) -> None:
             ("And 2 + 2?", "4"),
         ]
     assert len(list(problems(SourceConfig(source="math", path=str(tmp_path / "p.csv"), rows=1)))) == 1
+    # A data set's folder, downloaded from the hub.
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "set" / "data" / "train-00000-of-00001.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist(rows[:1]), tmp_path / "set" / "data" / "test-00000-of-00001.parquet")
+    assert [answer for _, answer in problems(SourceConfig(source="math", path=str(tmp_path / "set")))] == ["2", "4"]
+    assert [answer for _, answer in problems(SourceConfig(source="math", path=str(tmp_path / "set"), hub_split="test"))] == ["2"]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
         ("none.jsonl", None, "cannot be read"), ("none.json", None, "cannot be read"), ("none.csv", None, "is not there"), ("no-folder", None, "is not there"),
-        ("empty.jsonl", "", "is empty"), ("empty.json", "[]", "is empty"), ("torn.json", "[{", "is not JSON"), ("object.json", "{}", "no list of objects"),
+        ("empty.jsonl", "", "is empty"), ("empty.json", "[]", "is empty"), ("torn.json", "[{", "is not JSON"), ("half.json", '[{"question": "\\ud800", "answer": "1"}]', "is not JSON"), ("object.json", "{}", "no list of objects"),
         ("torn.jsonl", '{"question": "a", "answer": "b"}\n{"que', ":2 is not JSON"), ("text.txt", "hello", "is no .jsonl"),
-        ("column.jsonl", '{"question": "a"}', "'answer' is missing; the file has question"), ("null.jsonl", '{"question": null, "answer": "1"}', "'question' is NoneType"),
+        ("column.jsonl", '{"question": "a"}', "'answer' is missing; the file has question"), ("infinite.jsonl", '{"question": "a", "answer": 1e400}', "'answer' is float"), ("null.jsonl", '{"question": null, "answer": "1"}', "'question' is NoneType"),
     ],
 )  # fmt: skip
 def test_a_table_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: str | None, told: str) -> None:

@@ -205,6 +205,9 @@ def test_our_own_form_comes_back(tmp_path: Path) -> None:
     assert list(read("taught", tmp_path / "t.jsonl")) == [taught(), taught("tie", 1)]
 
 
+JUDGELM_ROW = '{"text": "1 2", "question_body": "q", "answer1_body": "x", "answer2_body": "y", "reference": %s}\n'
+
+
 @pytest.mark.parametrize(
     ("form", "files", "message"),
     [
@@ -214,6 +217,19 @@ def test_our_own_form_comes_back(tmp_path: Path) -> None:
         ("pandalm", {"p": json.dumps(PAIRS), "v": "[]"}, r"p\[0\]: .*no verdict on idx 7"),
         ("pandalm", {"p": json.dumps(PAIRS[:1]), "v": '[{"idx": 7, "pandalm_result": 3}]'}, "pandalm_result is 3"),
         ("pandalm", {"p": '[{"idx": 7}]', "v": '[{"idx": 7, "pandalm_result": 1}]'}, "response1 and response2"),
+        ("pandalm", {"p": json.dumps(PAIRS[:1]), "v": '[{"idx": 7, "pandalm_result": [1]}]'}, r"pandalm_result is \[1\]"),
+        (
+            "pandalm",
+            {"p": json.dumps(PAIRS[:1]), "v": '[{"idx": 7, "pandalm_result": 1, "pandalm_reference": 5}]'},
+            "'pandalm_reference' is int",
+        ),
+        (
+            "pandalm",
+            {"p": json.dumps([PAIRS[0] | {"input": ["x"]}]), "v": '[{"idx": 7, "pandalm_result": 1}]'},
+            r"p\[0\]: 'input' is list",
+        ),
+        ("judgelm", {"p": JUDGELM_ROW % '{"text": 5}'}, r"p:1: reference: 'text' is int"),
+        ("judgelm", {"p": JUDGELM_ROW % "[1]"}, r"p:1: 'reference' is list"),
         ("judgelm", {"p": '{"question_body": "q"}\n'}, r"p:1 holds no judgment"),
         ("judgelm", {"p": '{"text": "1 2"}\n'}, r"p:1: 'question_body' is missing"),
         ("judgelm", {"p": '{"text": "1 2"'}, r"p:1 is not JSON"),

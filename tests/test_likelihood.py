@@ -55,7 +55,7 @@ def test_a_likely_tie_is_a_tie() -> None:
 
 
 def test_judgelm_adds_up_all_ways_to_score() -> None:
-    engine = Leaning({"good": {"8 7": 0.1, "9 3": 0.1, "5 5": 0.15}, "bad": {"3 9": 0.2, "7 8": 0.1}})
+    engine = Leaning({"good": {"8 7\n": 0.1, "9 3\n": 0.1, "5 5\n": 0.15}, "bad": {"3 9\n": 0.2, "7 8\n": 0.1}})
     found = Judge(engine, STYLES["judgelm"], decide="likelihood", rule="strict").compare("Q?", "good", "bad")
     assert found.verdict == "A"
     assert found.orders[0].p_tie == pytest.approx(0.15 / 0.35, abs=1e-5)
@@ -74,6 +74,8 @@ def test_every_style_can_be_decided_by_likelihood(name: str) -> None:
         assert STYLES[name].read_chain(before + way + CLOSING.get(name, "]]")).verdict == verdict, (
             "what is weighed must be what is read"
         )
+    # Else the likelihood of the longer would be counted for the shorter as well: all of "8 10" for "8 1".
+    assert not [(one, other) for one in ways for other in ways if one != other and other.startswith(one)]
 
 
 CLOSING = {"pandalm": "", "j1": "]]</answer>", "j1-plan": "]]</answer>"} | dict.fromkeys(

@@ -221,6 +221,14 @@ def test_no_prompt_is_in_two_splits(tmp_path: Path) -> None:
         assert at == sorted(at), "pairs keep the file's order"
 
 
+def test_an_instruction_spelt_otherwise_is_in_the_same_split(tmp_path: Path) -> None:
+    rows = [row(instruction=text, chosen=f"good {k}") for k in range(20) for text in (f"Name river {k}.", f"name  River {k}")]
+    every = list(jsonl.read(written(tmp_path / "my.jsonl", rows)))
+    found = deal(tmp_path / "pairs", every, {"known": 20, "train-1": 20})
+    known, train = ({one.pair.instruction.split()[2].strip(".") for one in split} for split in found.values())
+    assert not known & train
+
+
 def test_the_deal_depends_on_the_seed_and_on_nothing_else(tmp_path: Path) -> None:
     every = pairs(30, 2)
     first = deal(tmp_path / "1", every, SIZES)

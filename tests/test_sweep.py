@@ -131,11 +131,16 @@ def test_a_sweep_names_the_best_and_when_to_stop(toml: Path, monkeypatch: pytest
     assert sweep(config, never) == result
     with pytest.raises(UserError, match=r"another grid\.epochs|another model|another block"):
         sweep(config.model_copy(update={"block": 4}), never)
+    with pytest.raises(UserError, match=r"another weights\.model"):
+        sweep(config, never, {"model": "other files"})
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("[1e-5, 2e-4]", "[1e-5, 1.0000001e-5]", "two trials that would both be called adamw-1e-05-cosine-full"),
+        ("[1e-5, 2e-4]", "[1e-5, nan]", "grid.learning_rate.1"),
+        ("[1e-5, 2e-4]", "[1e-5, -1.0]", "grid.learning_rate.1"),
         ("block = 2", "block = 1", "block: Input should be greater than or equal to 2"),
         ("[judge]", "[jugde]", "judge: Field required"),
         ("epochs = 2", "epochs = 2\nlayers = 3", "unknown key grid.layers"),

@@ -118,8 +118,8 @@ class JudgeLmStyle(Record):
         return None
 
     def verdict_texts(self) -> tuple[str, dict[str, Verdict]]:
-        """All hundred pairs of whole scores."""
-        return "", {f"{a} {b}": self.verdict((a, b)) for a, b in product(range(1, 11), repeat=2)}
+        """All hundred pairs of whole scores, each with the end of its line: `8 1` alone is also how `8 10` begins."""
+        return "", {f"{a} {b}\n": self.verdict((a, b)) for a, b in product(range(1, 11), repeat=2)}
 
     def write_chain(self, parts: ChainParts) -> str:
         if parts.scores is None or len(parts.scores) != 2:

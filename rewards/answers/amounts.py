@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from typing import Any
 
 import sympy
 
-from rewards.answers.clean import TEXT_CLOSE, TEXT_OPEN
+from rewards.answers.clean import squeezed
 from rewards.answers.expressions import parse
 from rewards.answers.numerals import number
 from rewards.answers.scalars import equal, same
 from rewards.answers.shapes import Leaf
-
-_SPACE = re.compile(rf"[\s{TEXT_OPEN}{TEXT_CLOSE}]")
 
 
 def leaves_equal(a: Leaf, b: Leaf) -> bool | None:
@@ -39,7 +36,7 @@ def leaves_equal(a: Leaf, b: Leaf) -> bool | None:
 
 
 def _squeezed(leaf: Leaf) -> str:
-    return _SPACE.sub("", leaf.text) + (f" {leaf.unit.dimension} {leaf.unit.factor}" if leaf.unit else "")
+    return squeezed(leaf.text) + (f" {leaf.unit.dimension} {leaf.unit.factor}" if leaf.unit else "")
 
 
 def _one_unit(a: Leaf, b: Leaf) -> bool | None:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 
 TEXT_OPEN, TEXT_CLOSE = "⟨", "⟩"
+_BLANK = re.compile(r"(?<!\d)[\s⟨⟩]+|[\s⟨⟩]+(?![.\d\s⟨⟩])")
 
 # Before NFKC, which would turn a superscript two into a plain one.
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -90,6 +91,11 @@ def clean(text: str) -> str:
     return _unpunctuated(text)
 
 
+def squeezed(text: str) -> str:
+    """A cleaned text without blanks and marks, but for those that keep two numerals apart: `2 1/2` is not `21/2`."""
+    return _BLANK.sub("", text)
+
+
 def boxed(text: str) -> str | None:
     r"""What the last `\boxed{…}` or `\fbox{…}` holds; None where there is none, or its brace never closes. One pass."""
     opened: list[int | None] = []
@@ -128,7 +134,13 @@ def _unwrap(text: str) -> str:
         text = _unpunctuated(text)
         for left, right in _WRAPPERS:
             inner = text[len(left) : len(text) - len(right)]
-            if text.startswith(left) and text.endswith(right) and len(text) > len(left) + len(right) and left not in inner:
+            # `$\\$5$` is an amount of money between dollars.
+            if (
+                text.startswith(left)
+                and text.endswith(right)
+                and len(text) > len(left) + len(right)
+                and left not in inner.replace(r"\$", "")
+            ):
                 # A backslash before the last sign makes it an amount of money or a bracket of its own.
                 if right == "$" and text.endswith(r"\$"):
                     continue

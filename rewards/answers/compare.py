@@ -13,14 +13,13 @@ import sympy
 
 from rewards.answers import relations
 from rewards.answers.amounts import leaves_equal
-from rewards.answers.clean import TEXT_CLOSE, TEXT_OPEN, clean
+from rewards.answers.clean import clean, squeezed
 from rewards.answers.expressions import parse
+from rewards.answers.number_words import is_spoken
 from rewards.answers.numerals import number
 from rewards.answers.reading import read
 from rewards.answers.scalars import equal, every, same
 from rewards.answers.shapes import Bracket, Choice, Digits, Leaf, Many, Matrix, Ratio, Relation, Shape, Special, Union, Word
-
-_SPACE = re.compile(rf"[\s{TEXT_OPEN}{TEXT_CLOSE}]")
 
 
 def compare(a: str, b: str) -> bool | None:
@@ -28,7 +27,7 @@ def compare(a: str, b: str) -> bool | None:
     left, right = clean(a), clean(b)
     if not left or not right:
         return None
-    if _SPACE.sub("", left) == _SPACE.sub("", right):
+    if squeezed(left) == squeezed(right):
         return True
     return shapes_equal(read(left), read(right))
 
@@ -61,7 +60,7 @@ def _choice(a: Choice, b: Shape) -> Any:
 
 
 def _text_equal(a: str, b: str) -> bool | None:
-    return True if _SPACE.sub("", a).lower() == _SPACE.sub("", b).lower() else shapes_equal(read(clean(a)), read(clean(b)))
+    return True if squeezed(a).lower() == squeezed(b).lower() else shapes_equal(read(clean(a)), read(clean(b)))
 
 
 def _special(a: Special, b: Shape) -> Any:
@@ -79,12 +78,14 @@ def _special(a: Special, b: Shape) -> Any:
 
 def _word(a: Word, b: Shape) -> Any:
     if isinstance(b, Word):
-        if a.text == b.text:
-            return True
-        return sorted(re.findall(r"\w+", a.text)) == sorted(re.findall(r"\w+", b.text))
+        left, right = (re.findall(r"\w+", one.text) for one in (a, b))
+        # Anne is taller than Bo; Bo is taller than Anne.
+        return left == right or (None if sorted(left) == sorted(right) else False)
     if isinstance(b, Leaf):
         if a.text == b.text.lower():
             return True
+        if is_spoken(a.text):
+            return None  # words of a number that was not read
         return False if number(b.text) is not None or re.search(r"\d", b.text) else None
     return NotImplemented if isinstance(b, Relation) else _different(a, b)
 
@@ -230,6 +231,8 @@ def _ratio(a: Ratio, b: Shape) -> Any:
             return False
         if every(same(x, y) for x, y in zip(a.parts, b.parts, strict=True)):
             return True
+        if bool(a.suffix) != bool(b.suffix) and _on_the_clock(a) == _on_the_clock(b):
+            return True  # 17:00 and 5:00 p.m.
         if a.suffix or b.suffix or not all(re.search("[1-9a-z]", part) for part in (*a.parts, *b.parts)):
             return False
         if all(re.fullmatch(r"\d\d", part) for part in (*a.parts[1:], *b.parts[1:])):
@@ -239,6 +242,14 @@ def _ratio(a: Ratio, b: Shape) -> Any:
         whole = same(rf"\frac{{{a.parts[0]}}}{{{a.parts[1]}}}", b.text)
         return whole if whole is False or "/" in b.text or "frac" in b.text else None
     return _different(a, b)
+
+
+def _on_the_clock(time: Ratio) -> tuple[int, ...] | None:
+    """Hours, minutes and so on of a time of day, the hours from 0 to 23; None where it is none."""
+    if not all(part.isdecimal() for part in time.parts):
+        return None
+    hours, *rest = map(int, time.parts)
+    return (hours % 12 + 12 * (time.suffix == "pm") if time.suffix else hours, *rest)
 
 
 def _different(a: Shape, b: Shape) -> bool | None:

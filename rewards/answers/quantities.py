@@ -5,20 +5,11 @@ from __future__ import annotations
 import re
 
 from rewards.answers.clean import TEXT_CLOSE, TEXT_OPEN
+from rewards.answers.number_words import SCALES, leading
 from rewards.answers.numerals import number
 from rewards.answers.shapes import Leaf, Shape, Word
 from rewards.answers.units import MONEY, unit
 
-NUMBER_WORDS = {
-    word: str(value)
-    for value, word in enumerate(
-        re.findall(
-            "[a-z]+",
-            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-            "nineteen twenty",
-        )
-    )
-} | {"half": "1/2", "one half": "1/2", "a half": "1/2", "one-half": "1/2", "one third": "1/3", "one fourth": "1/4", "a dozen": "12"}
 _SMALL_WORDS = frozenset(
     re.findall("[a-z]+", "yes no odd even on off up red all any not and or the at it he she in by is mon tue sun jan may")
 )
@@ -38,13 +29,16 @@ def compound(bare: str) -> Leaf | None:
     return Leaf(str(value[0] + value[1] * small.factor / large.factor), large)
 
 
+_SHORT = {"k": "thousand", "K": "thousand", "M": "million", "B": "billion"}
+_THOUSANDS = re.compile(r"^([+-]?[\d.,]+)\s*([kKMB])$")
 _AMOUNT = r"[+-]?\s*(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*(?:\\times|\\cdot|x|\*)\s*10\s*\^\s*(?:\{[^{}]*\}|\d+))?(?:\s*\\frac\s*(?:\{\d+\}|\d)\s*(?:\{\d+\}|\d)|\s+\d+/\d+|/\d+)?"
 
 
 def quantity(text: str, bare: str) -> Shape:
     money = re.fullmatch(rf"([+-]?)\s*(?:[Uu][Ss]|US)?([{MONEY}])\s*([+-]?\s*(?:[\d.,]|\\frac).*)", bare)
     if money:
-        rest = quantity(money[1] + money[3], money[1] + money[3])
+        amount = _THOUSANDS.sub(lambda match: f"{match[1]} {_SHORT[match[2]]}", money[1] + money[3])
+        rest = quantity(amount, amount)
         if isinstance(rest, Leaf) and (rest.unit is None or rest.unit.noun or rest.unit.dimension == unit(money[2]).dimension):  # type: ignore[union-attr]
             return Leaf(rest.text, unit(money[2]))
     code = re.fullmatch(r"(USD|EUR|GBP|INR|Rs\.?)\s*(\d.*)", bare)
@@ -56,18 +50,26 @@ def quantity(text: str, bare: str) -> Shape:
     joined = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     value, words = _unit_behind(joined)
     if words:
-        dozens = number(value)
-        if words.lower().startswith("dozen") and dozens is not None:
-            return Leaf(f"{12 * dozens}")
+        value, words = _scaled(value, words)
+        if not words:
+            return Leaf(value)
         found = unit(words)
         if found is not None:
             return Leaf(value, found)
     lowered = " ".join(bare.lower().split())
-    if lowered in NUMBER_WORDS:
-        return Leaf(NUMBER_WORDS[lowered])
+    if (counted := leading(bare)) is not None and (found := unit(counted[1])) is not None:
+        return Leaf(str(counted[0]), found)
     if _is_words(text, bare):
         return Word(re.sub(r"^(?:the|an?)\s+|[.\"']", "", lowered).strip())
     return Leaf(joined.replace(TEXT_OPEN, "").replace(TEXT_CLOSE, "").strip())
+
+
+def _scaled(value: str, words: str) -> tuple[str, str]:
+    """`5`, `million dollars` -> `5000000`, `dollars`; `2`, `dozen eggs` -> `24`, `eggs`."""
+    first, _, rest = words.partition(" ")
+    times = 12 if first.lower().removesuffix("s") == "dozen" else SCALES.get(first.lower())
+    plain = number(value)
+    return (str(plain * times), rest) if times is not None and plain is not None else (value, words)
 
 
 def _unit_behind(text: str) -> tuple[str, str]:
@@ -106,6 +108,8 @@ def _is_words(text: str, bare: str) -> bool:
         return number(bare) is None and len(bare) > 1 and re.fullmatch(r"[\w\s.,'\"/-]+", bare) is not None
     if re.fullmatch(r"[\w\s'+*/-]+", bare) and re.search(r"\d\s*[+*/-]\s*[A-Za-z']{3,}|[A-Za-z']{3,}\s*[+*/-]\s*\d", bare):
         return True  # 10 + John's age
+    if re.match(r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?\b|(?:log|sqrt|exp|gcd|lcm|max|min)\b(?= *[\d(])", bare):
+        return False  # a function without its backslash
     if not re.fullmatch(r"[A-Za-z][A-Za-z\s.'-]*\d{0,4}", bare) or (
         re.search(r"\d", bare) and not re.search(r"[a-zA-Z]{3,} \d", bare)
     ):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from rewards.answers.clean import TEXT_CLOSE, TEXT_OPEN
-from rewards.answers.quantities import NUMBER_WORDS, compound, quantity
+from rewards.answers.number_words import in_words
+from rewards.answers.quantities import compound, quantity
 from rewards.answers.shapes import Bracket, Choice, Digits, Leaf, Many, Matrix, Ratio, Relation, Shape, Special, Union, Word
 
 _SPECIALS = {
@@ -42,6 +43,8 @@ def read(text: str, depth: int = 0) -> Shape:
             return Special(name)
     if depth > 4:
         return Leaf(text)
+    if (spoken := in_words(bare)) is not None:
+        return Leaf(str(spoken))  # the "and" of "two and a half" makes no list
     found = (
         _choice(bare)
         or compound(bare)
@@ -61,6 +64,8 @@ def _choice(bare: str) -> Choice | None:
     match = _CHOICE.fullmatch(bare)
     if match is None or (match[4] and (match[5] or (bare[-1:].islower() and len(bare) == 1))):
         return None
+    if re.match(r"(?:and|or)\b|[,;&]", match[5] or "", re.IGNORECASE):
+        return None  # (A) and (C)
     letter = next(group for group in match.groups()[:4] if group)
     return Choice(letter.upper(), marked=not match[4] or len(bare) > 1, rest=match[5] or "")
 
@@ -212,7 +217,7 @@ def _digits(bare: str) -> Digits | None:
         match = re.fullmatch(r"([0-9A-Z]+)\s*(?:in\s+)?(?:\()?base\s+(\w+)\)?", bare)
     if match is None:
         return None
-    base = NUMBER_WORDS.get(match[2], match[2])
+    base = str(in_words(match[2]) or match[2])
     if not re.search(r"\d", match[1]) and (not base.isdigit() or int(base) <= 10):
         return None  # x_2
     return Digits(match[1], int(base)) if base.isdigit() and 2 <= int(base) <= 36 else None

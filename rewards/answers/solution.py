@@ -6,13 +6,14 @@ import re
 
 from rewards.answers.clean import boxed
 
-_HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
+# Blanks and stars are taken for good (`*+`): a model that writes blanks until it is stopped must not cost their number squared.
+_HASHES = re.compile(r"####[ \t]*+(\S[^\n]*)")
 _SAID = re.compile(
-    r"\b(?:answer|solution|result)[ \t]*(?:\([^()\n]{0,40}\)[ \t]*)?(?:is|are|was|equals|would be|to be|:|=)(?:[ \t]*:)?"
-    r"[ \t]*\**[ \t]*(\S[^\n]*)",
+    r"\b(?:answer|solution|result)[ \t]*+(?:\([^()\n]{0,40}\)[ \t]*+)?(?:is|are|was|equals|would be|to be|:|=)(?:[ \t]*+:)?"
+    r"[ \t]*+\**+[ \t]*+(\S[^\n]*)",
     re.IGNORECASE,
 )
-_LABELLED = re.compile(r"^[ \t]*\**(?:A|Answer|ANSWER|Final answer)\**[ \t]*:[ \t]*\**[ \t]*(\S[^\n]*)", re.MULTILINE)
+_LABELLED = re.compile(r"^[ \t]*+\**+(?:A|Answer|ANSWER|Final answer)\**+[ \t]*+:[ \t]*+\**+[ \t]*+(\S[^\n]*)", re.MULTILINE)
 _NUMBER = re.compile(r"-?(?<![\w.])(?:\$\s*)?-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?|-?\.\d+")
 _SENTENCE_END = re.compile(r"(?<=[^\s.\d])\.(?:\s|$)|(?<=\d)\.(?:\s|$)|\s{2,}|\.\*\*")
 

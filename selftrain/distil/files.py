@@ -59,16 +59,21 @@ def read_pandalm(pairs: Path, verdicts: Path) -> Iterator[Taught]:
         place, verdict = said[idx]
         kind = "pandalm" if "pandalm_result" in verdict else "gpt"
         result = verdict.get(f"{kind}_result")
-        if result not in _RESULT or isinstance(result, bool):
+        if isinstance(result, bool) or not isinstance(result, int | str) or result not in _RESULT:
             raise UserError(f'{place}: {kind}_result is {result!r}; it must be 0, 1 or 2, or "1", "2", "Tie" or "garbage"')
         yield Taught(
             pair=pandalm_pair(row, where),
             opinion=Opinion(
                 verdict=_RESULT[result],
-                reason=str(verdict.get(f"{kind}_reason") or ""),
-                reference=verdict.get(f"{kind}_reference") or None,
+                reason=_optional(verdict, f"{kind}_reason", place) or "",
+                reference=_optional(verdict, f"{kind}_reference", place),
             ),
         )
+
+
+def pandalm_pairs(path: Path) -> Iterator[Pair]:
+    """The pairs of a test set, without anybody's verdicts."""
+    return (pandalm_pair(row, where) for where, row in _list(path))
 
 
 def pandalm_pair(row: dict[str, Any], where: str) -> Pair:
@@ -78,7 +83,7 @@ def pandalm_pair(row: dict[str, Any], where: str) -> Pair:
         raise UserError(f"{where}: response1 and response2 must be texts")
     first, second = (str(response) for response in responses)
     instruction = _field(row, "instruction", str, where)
-    return Pair(instruction=instruction, input=row.get("input") or None, response_a=first, response_b=second)
+    return Pair(instruction=instruction, input=_optional(row, "input", where), response_a=first, response_b=second)
 
 
 def write_pandalm(path: Path, judgments: Iterable[tuple[int, Judgment]]) -> None:
@@ -112,13 +117,12 @@ def read_judgelm(path: Path) -> Iterator[Taught]:
         text = row.get("pred_text", row.get("text"))
         if not isinstance(text, str):
             raise UserError(f"{where} holds no judgment: neither pred_text nor text")
-        reference = row.get("reference")
-        given = reference.get("text") if isinstance(reference, dict) else reference
+        given = _reference(row, where)
         with_reference = row.get("text_w_reference")
         yield Taught(
             pair=judgelm_pair(row, where),
             opinion=_opinion(text),
-            given_reference=given or None,
+            given_reference=given,
             referenced=_opinion(with_reference) if isinstance(with_reference, str) and given else None,
         )
 
@@ -126,6 +130,16 @@ def read_judgelm(path: Path) -> Iterator[Taught]:
 def judgelm_pair(row: dict[str, Any], where: str) -> Pair:
     question, first, second = (_field(row, name, str, where) for name in ("question_body", "answer1_body", "answer2_body"))
     return Pair(instruction=question, response_a=first, response_b=second)
+
+
+def judgelm_sample(row: dict[str, Any], where: str) -> Pair:
+    """The pair of a sample as JudgeLM is asked about it: with its reference, where it has one."""
+    return Pair(**{**judgelm_pair(row, where).model_dump(), "reference": _reference(row, where)})
+
+
+def _reference(row: dict[str, Any], where: str) -> str | None:
+    given = row.get("reference")
+    return _optional(given, "text", f"{where}: reference") if isinstance(given, dict) else _optional(row, "reference", where)
 
 
 def _opinion(text: str) -> Opinion:
@@ -166,3 +180,8 @@ def _field(row: dict[str, Any], name: str, kind: type, where: str) -> Any:
             f"{where}: {name!r} {'is missing' if name not in row else f'is {type(value).__name__}, not {kind.__name__}'}"
         )
     return value
+
+
+def _optional(row: dict[str, Any], name: str, where: str) -> str | None:
+    """A text that may be missing, null or empty."""
+    return _field(row, name, str, where) if row.get(name) not in (None, "") else None

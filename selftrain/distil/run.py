@@ -29,8 +29,9 @@ from planner.models import EMBEDDED, ModelError, model_digest, resolve_model  # 
 from planner.records import Record  # noqa: E402
 from planner.store import write_jsonl, write_text  # noqa: E402
 from planner.styles import named  # noqa: E402
+from prompts import PromptError  # noqa: E402
 from selftrain.checkpoints import candidates, strip_resume_state  # noqa: E402
-from selftrain.config import Config, Fraction, Iteration, SftConfig, load_record  # noqa: E402
+from selftrain.config import Config, Fraction, Iteration, Seed, SftConfig, load_record  # noqa: E402
 from selftrain.data_config import JudgedForm  # noqa: E402
 from selftrain.distil import augment, consistent  # noqa: E402
 from selftrain.distil.files import read  # noqa: E402
@@ -44,7 +45,7 @@ class DistilConfig(Record):
 
     name: Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
     out: str = "runs"
-    seed: Annotated[int, Field(ge=0)] = 2
+    seed: Seed = 2
     model: str = EMBEDDED
     form: JudgedForm
     path: str
@@ -121,7 +122,7 @@ def _write_rows(config: DistilConfig, file: Path) -> None:
 def main(arguments: list[str]) -> int:
     try:
         distil(load_record(arguments[0], DistilConfig, arguments[1:]))
-    except (UserError, ModelError) as error:
+    except (UserError, ModelError, PromptError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import glob
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from planner.errors import UserError
+from selftrain.pairs.languages import words
 from selftrain.pairs.table import open_rows
 
 _PROMPT_KEYS = frozenset(
     {"prompt", "instruction", "input", "question", "problem", "content", "chosen_instruction", "prompt_to_repeat", "text"}
 )
 _NESTED = frozenset({"turns", "conversation", "messages"})
-_WORD = re.compile(r"\w+")
 _FILES = (".jsonl", ".json", ".csv", ".parquet")
 _TOO_COMMON = 5
 """A whole prompt must have this many words to count as found: "Continue." is in every data set."""
@@ -53,7 +52,7 @@ class Benchmarks:
                 found = 0
                 for prompt in _prompts(file):
                     found += 1
-                    self._add(_WORD.findall(prompt.lower()), len(self.files))
+                    self._add(words(prompt), len(self.files))
                 self.prompts += found
                 # A folder also holds scores and outputs, which have no prompts and are no benchmark.
                 self.files += [file] if found else []
@@ -63,15 +62,15 @@ class Benchmarks:
 
     def find(self, instruction: str) -> Overlap | None:
         """The first overlap of an instruction; None where there is none."""
-        words = _WORD.findall(instruction.lower())
-        for gram in _grams(words, self._ngram):
+        said = words(instruction)
+        for gram in _grams(said, self._ngram):
             found = self._grams.get(_hash(gram))
             if found is not None:
                 return Overlap(str(self.files[found]), " ".join(gram))
         # A short prompt inside a long instruction is no overlap; as the instruction itself it is.
-        short = self._short.get(_hash(words))
+        short = self._short.get(_hash(said))
         if short is not None:
-            return Overlap(str(self.files[short]), " ".join(words))
+            return Overlap(str(self.files[short]), " ".join(said))
         return None
 
     def _add(self, words: list[str], index: int) -> None:

@@ -1,6 +1,6 @@
 """`evalplanner data build`: from prompts or published preferences to labelled, cleaned, split pairs, and a card that says how.
 
-    <out>/<name>/stamp.json                  what the build was started with; another recipe is refused
+    <out>/<name>/stamp.json, splits.json     what the build was started with, and dealt by; another recipe is refused
       source-1/                              what the engine wrote, problems and drops for the record
         clean/pairs.jsonl, removed.jsonl     what hygiene kept, and every pair that it left out with its reason
         source.json                          its card, written last: the source is done
@@ -13,6 +13,7 @@ is in two splits.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -27,11 +28,12 @@ from planner.models import EMBEDDED, model_digest, resolve_model
 from planner.records import LabeledPair, Record, digest
 from planner.store import read_jsonl, write_jsonl, write_text
 from prompts import text_digest
-from selftrain.config import Count, EngineConfig, load_record
+from selftrain.config import EngineConfig, Seed, load_record
 from selftrain.data_config import ENGINE_SOURCES, HygieneConfig, Source, SourceConfig
 from selftrain.pairs import sources
 from selftrain.pairs.card import Card, clean_source, markdown, read_card
 from selftrain.pairs.hygiene import balanced, instruction_key
+from selftrain.pairs.near import NearDuplicates
 from selftrain.stamp import hold_against
 
 Open = Callable[[EngineConfig, str, int], Engine]
@@ -51,7 +53,7 @@ class DataConfig(Record):
 
     name: Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
     out: str = "data"
-    seed: Count = 2
+    seed: Seed = 2
     model: str = EMBEDDED
     """Who writes the responses of `math`, `noisy` and `constraints`."""
     engine: EngineConfig = EngineConfig()
@@ -71,10 +73,16 @@ class DataConfig(Record):
         return Path(self.out) / self.name
 
     def recipe(self) -> dict[str, Any]:
-        """What a resumed build must share with its first attempt."""
-        fields = self.model_dump(mode="json", exclude={"out", "engine"})
+        """What a resumed build must share with its first attempt; `dealt` besides, once the splits are."""
+        fields = self.model_dump(mode="json", exclude={"out", "engine", "splits"})
+        for source in fields["sources"]:
+            del source["weight"]
         fields["engine"] = {"kind": self.engine.kind, "dtype": self.engine.dtype, "max_model_len": self.engine.max_model_len}
         return fields
+
+    def dealt(self) -> dict[str, Any]:
+        """What the splits are made by: as long as there were too few pairs for them, it may still change."""
+        return {"splits": self.splits, "weights": [source.weight for source in self.sources]}
 
 
 def load_data_config(path: str | Path, overrides: list[str] | None = None) -> DataConfig:
@@ -99,9 +107,11 @@ def build(config: DataConfig, open_engine: Open, say: Callable[[str], None] = pr
             f"{name.replace('_', ' ')} {count:,}" for name, count in (*cards[-1].made.items(), *cards[-1].hygiene.counts.items())
         )
         say(f"{source.source} · {' · '.join(steps)}")
-    place = deal(config, folders)
+    repeats = repeats_across(config, folders)
+    place = deal(config, folders, repeats)
+    hold_against(config.folder / "splits.json", config.dealt())
     written = _write_splits(config, folders, place)
-    card = Card(name=config.name, seed=config.seed, model=config.model, splits=written, sources=tuple(cards))
+    card = Card(name=config.name, seed=config.seed, model=config.model, splits=written, sources=tuple(cards), repeats=len(repeats))
     write_text(config.folder / "README.md", markdown(card))
     write_text(config.folder / "card.json", card.model_dump_json(indent=2))
     say(f"{config.folder} · {' · '.join(f'{name} {count:,}' for name, count in written.items())}")
@@ -127,8 +137,35 @@ def _ask(config: DataConfig, folders: list[Path], open_engine: Open) -> None:
         engine.close()
 
 
-def deal(config: DataConfig, folders: list[Path]) -> dict[int, tuple[int, str]]:
+def repeats_across(config: DataConfig, folders: list[Path]) -> frozenset[int]:
+    """Keys of instructions that nearly repeat one of an earlier source: cleaning compares those of one source, and splits are dealt over all."""
+    if len(folders) < 2 or not config.hygiene.near_duplicates:
+        return frozenset()
+    near = NearDuplicates(config.folder / "signatures.bin")
+    keys: dict[int, tuple[int, int]] = {}  # an instruction's key -> its source, and where its first pair stands there
+    for number, folder in enumerate(folders):
+        offset = 0
+        with (folder / "clean" / "pairs.jsonl").open("rb") as lines:
+            for line in lines:
+                one = LabeledPair.model_validate_json(line)
+                if (key := instruction_key(one)) not in keys:
+                    keys[key] = (number, offset)
+                    near.add(one.pair.question)
+                offset += len(line)
+    order = list(keys)
+
+    def text(number: int) -> str:
+        source, offset = keys[order[number]]
+        with (folders[source] / "clean" / "pairs.jsonl").open("rb") as lines:
+            lines.seek(offset)
+            return LabeledPair.model_validate_json(lines.readline()).pair.question
+
+    return frozenset(order[later] for later in near.repeats(config.hygiene.near_duplicates, text))
+
+
+def deal(config: DataConfig, folders: list[Path], repeats: frozenset[int] = frozenset()) -> dict[int, tuple[int, str]]:
     """Which source and split each instruction belongs to: a shuffle by hash, dealt whole until every split has its share of every source.
+    `repeats` are left out.
 
     Raises:
         UserError: a source with too few pairs.
@@ -138,7 +175,8 @@ def deal(config: DataConfig, folders: list[Path]) -> dict[int, tuple[int, str]]:
     for number, (source, folder) in enumerate(zip(config.sources, folders, strict=True)):
         sizes = Counter(instruction_key(one) for one in read_jsonl(folder / "clean" / "pairs.jsonl", LabeledPair))
         # An instruction of an earlier source is not this one's as well.
-        dealt = iter(sorted((key for key in sizes if key not in place), key=lambda key: digest("deal", str(config.seed), str(key))))
+        free = (key for key in sizes if key not in place and key not in repeats)
+        dealt = iter(sorted(free, key=lambda key: digest("deal", str(config.seed), str(key))))
         for split, size in config.splits.items():
             share, have = _share(size, source.weight, total, number, config), 0
             while have < share:
@@ -146,7 +184,8 @@ def deal(config: DataConfig, folders: list[Path]) -> dict[int, tuple[int, str]]:
                 if key is None:
                     raise UserError(
                         f"source {number + 1} ({source.source}, {source.path}) gives {sum(sizes.values()):,} pairs of {len(sizes):,} instructions, too "
-                        f"few for its share of the splits: lower [splits], give it less weight, or draw more (rows, candidates, pairs_per_prompt)"
+                        f"few for its share of the splits: lower [splits] or its weight, and this build goes on; or draw more (rows, candidates, "
+                        "pairs_per_prompt) under another name="
                     )
                 place[key] = (number, split)
                 have += sizes[key]
@@ -187,15 +226,31 @@ def _check_stamp(config: DataConfig) -> None:
         **config.recipe(),
         "prompt_text": text_digest("data"),
         "model_files": model_digest(resolve_model(config.model)) if needs_model else None,
-        "files": {source.path: _file_digest(source.path) for source in config.sources},
+        "files": {path: file_digest(Path(path)) for path in _paths(config)},
     }
     hold_against(config.folder / "stamp.json", recipe)
+    if (config.folder / "splits.json").exists():
+        hold_against(config.folder / "splits.json", config.dealt())
 
 
-def _file_digest(path: str) -> str:
-    """Size and first megabyte of a local file; nothing for a hub id."""
-    file = Path(path)
-    if not file.is_file():
+def _paths(config: DataConfig) -> list[str]:
+    """Everything that a build reads: sources, the conversations of some, benchmarks."""
+    read = [path for source in config.sources for path in (source.path, source.prompts) if path is not None]
+    return list(dict.fromkeys([*read, *config.hygiene.benchmarks]))
+
+
+def file_digest(path: Path) -> str:
+    """Of a file's bytes, or of those of every file in a folder; nothing for a hub id or a glob."""
+    if path.is_dir():
+        return digest(
+            *(
+                part
+                for file in sorted(path.rglob("*"))
+                if file.is_file()
+                for part in (str(file.relative_to(path)), file_digest(file))
+            )
+        )
+    if not path.is_file():
         return "hub"
-    with file.open("rb") as content:
-        return digest(str(file.stat().st_size), content.read(1 << 20).decode("latin-1"))
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:16]

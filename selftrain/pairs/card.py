@@ -36,6 +36,8 @@ class Card(Record):
     model: str
     splits: dict[str, int]
     sources: tuple[SourceCard, ...]
+    repeats: int = 0
+    """Instructions of a source that nearly repeat one of an earlier source, and are in no split."""
 
 
 def clean_source(config: SourceConfig, hygiene: HygieneConfig, folder: Path, seed: int) -> Path:
@@ -71,6 +73,9 @@ def markdown(card: Card) -> str:
         "| --- | --- |",
     ]
     lines += [f"| {split} | {count:,} |" for split, count in card.splits.items()]
+    lines += (
+        ["", f"{card.repeats:,} instructions nearly repeat one of an earlier source, and are in no split."] if card.repeats else []
+    )
     for number, one in enumerate(card.sources, 1):
         lines += [
             "",

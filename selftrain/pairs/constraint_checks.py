@@ -42,6 +42,34 @@ def broken(response: str, constraints: Iterable[tuple[str, Arguments]]) -> list[
     return found
 
 
+_TEXTS = frozenset(
+    {"keyword", "letter", "first_word", "postscript_marker", "section_spliter", "end_phrase", "prompt_to_repeat", "language"}
+)
+_LISTS = frozenset({"keywords", "forbidden_words"})
+_RELATIONS = frozenset({"relation", "let_relation", "capital_relation"})
+
+
+def check_arguments(name: str, arguments: Arguments) -> None:
+    """Refuse arguments that a checker would read as something else, or not at all.
+
+    Raises:
+        UserError: one is missing, of another type, or a relation that there is not.
+    """
+    for argument, value in arguments.items():
+        if argument in _TEXTS:
+            fits, wanted = isinstance(value, str) and bool(value.strip()), "a text"
+        elif argument in _LISTS:
+            fits = isinstance(value, list) and bool(value) and all(isinstance(one, str) and one for one in value)
+            wanted = "a list of texts"
+        elif argument in _RELATIONS:
+            fits, wanted = value in ("less than", "at least"), "'less than' or 'at least'"
+        else:
+            fits, wanted = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value), "a whole number"
+        if not fits:
+            raise UserError(f"constraint {name!r}: {argument} is {value!r}, not {wanted}; mend the row's kwargs")
+    broken("A trial.", ((name, arguments),))  # says what is missing
+
+
 def _compares(count: int, relation: str, wanted: int) -> bool:
     """IFEval's two relations."""
     return count < wanted if relation == "less than" else count >= wanted

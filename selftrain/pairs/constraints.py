@@ -16,7 +16,7 @@ from planner.records import Completion, LabeledPair, digest
 from planner.store import Shards
 from selftrain.data_config import SourceConfig
 from selftrain.pairs.asking import Asking, Question, user, whole
-from selftrain.pairs.constraint_checks import CHECKS, broken
+from selftrain.pairs.constraint_checks import CHECKS, broken, check_arguments
 from selftrain.pairs.contrast import contrasts
 from selftrain.pairs.jsonl import place
 from selftrain.pairs.table import prompt_of, rows
@@ -35,7 +35,7 @@ def prompts(config: SourceConfig) -> Iterator[Constrained]:
     """Every prompt of the file, once.
 
     Raises:
-        UserError: a row whose ids and arguments do not go together, or an id without a checker.
+        UserError: a row whose ids and arguments do not go together, an id without a checker, or arguments that it cannot take.
     """
     ids_column = config.columns.get("constraints", "instruction_id_list")
     arguments_column = config.columns.get("arguments", "kwargs")
@@ -45,12 +45,20 @@ def prompts(config: SourceConfig) -> Iterator[Constrained]:
         ids, arguments = row.get(ids_column), row.get(arguments_column)
         if not isinstance(ids, list) or not isinstance(arguments, list) or len(ids) != len(arguments) or not ids:
             raise UserError(f"{where}: {ids_column!r} and {arguments_column!r} must be lists of one length, an object an id")
-        if unknown := [one for one in ids if one not in CHECKS]:
+        if not all(one is None or isinstance(one, dict) for one in arguments):
+            raise UserError(f"{where}: {arguments_column!r} must hold an object an id")
+        if unknown := [one for one in ids if not isinstance(one, str) or one not in CHECKS]:
             raise UserError(f"{where}: no checker for constraint {unknown[0]!r}; there are {', '.join(CHECKS)}")
         if digest(instruction) not in seen:
             seen.add(digest(instruction))
             given = ({name: value for name, value in (one or {}).items() if value is not None} for one in arguments)
-            yield Constrained(instruction, tuple(zip(ids, given, strict=True)))
+            constraints = tuple(zip(ids, given, strict=True))
+            try:
+                for name, one in constraints:
+                    check_arguments(name, one)
+            except UserError as error:
+                raise UserError(f"{where}: {error}") from None
+            yield Constrained(instruction, constraints)
 
 
 def ask(config: SourceConfig, asking: Asking) -> None:

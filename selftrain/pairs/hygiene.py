@@ -19,7 +19,7 @@ from planner.records import LabeledPair, Record, digest, flip, uniform
 from planner.store import read_jsonl, write_jsonl
 from selftrain.data_config import HygieneConfig
 from selftrain.pairs.benchmark_overlap import Benchmarks
-from selftrain.pairs.languages import language
+from selftrain.pairs.languages import language, normal
 from selftrain.pairs.near import NearDuplicates
 
 _LANGUAGE_SHOWS = 200
@@ -225,7 +225,7 @@ def _removed(one: LabeledPair, reason: str, detail: str) -> Removed:
 
 def instruction_key(one: LabeledPair) -> int:
     """One number for an instruction, whatever its case, spacing and punctuation."""
-    return int(digest(" ".join(re.findall(r"\w+", one.pair.question.lower())) or one.pair.question.strip()), 16)
+    return int(digest(normal(one.pair.question)), 16)
 
 
 def unordered_id(one: LabeledPair) -> str:

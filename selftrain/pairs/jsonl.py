@@ -15,6 +15,7 @@ from typing import Any
 
 from planner.errors import UserError
 from planner.records import LabeledPair, Pair, digest
+from selftrain.pairs.languages import normal
 
 FIELDS = ("instruction", "chosen", "rejected")
 SHOWN = ("input", "reference")
@@ -60,7 +61,7 @@ def read(path: Path, columns: dict[str, str] | None = None) -> Iterator[LabeledP
 
 
 def place(
-    *, instruction: str, chosen: str, rejected: str, source: str, kind: str, notes: dict[str, str], group: str = "",
+    *, instruction: str, chosen: str, rejected: str, source: str, kind: str, notes: dict[str, str],
     input: str | None = None, reference: str | None = None,
 ) -> LabeledPair:  # fmt: skip
     """A labelled pair with the chosen response in a slot that its content's hash decides. Notes `*_chosen` and `*_rejected`
@@ -78,7 +79,8 @@ def place(
         better="A" if a == chosen else "B",
         source=source,
         kind=kind,
-        group=group or digest(instruction),
+        # One group, and so one split, for an instruction in all its spellings.
+        group=digest(normal(instruction)),
         notes=renamed,
     )
 

@@ -7,24 +7,24 @@ their 3-grams, with the first of their group.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
+from selftrain.pairs.languages import words
+
 PERMUTATIONS, BANDS = 32, 8
 """Four values a band: two instructions that are 80 % alike share one of eight with probability 0.985, 50 % alike with 0.40."""
-_WORD = re.compile(r"\w+")
 _BLOCK = 4096
 """Signatures written at a time."""
 
 
 def shingles(text: str) -> set[int]:
     """Hashes of a text's word 3-grams; of its words where it has fewer than three. 32 bits, as MinHash takes them."""
-    words = _WORD.findall(text.lower())
-    grams = [" ".join(words[at : at + 3]) for at in range(len(words) - 2)] or [" ".join(words)]
+    found = words(text)
+    grams = [" ".join(found[at : at + 3]) for at in range(len(found) - 2)] or [" ".join(found)]
     return {xxhash.xxh32_intdigest(gram.encode()) for gram in grams}
 
 

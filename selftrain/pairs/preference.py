@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, takewhile
@@ -45,6 +46,8 @@ def read(config: SourceConfig, folder: Path, seed: int, counts: Counter[str]) ->
         if not one.instruction.strip() or not one.chosen.strip() or not one.rejected.strip() or one.chosen == one.rejected:
             counts["without_contrast"] += 1
             continue
+        if config.margin and not one.scores:
+            counts["unrated"] += 1  # kept: the margin is for those that have ratings
         notes = {"score_chosen": f"{one.scores[0]:g}", "score_rejected": f"{one.scores[1]:g}"} if one.scores else {}
         yield place(
             instruction=one.instruction, chosen=one.chosen, rejected=one.rejected, source="preference",
@@ -86,9 +89,11 @@ def preferences(config: SourceConfig) -> Iterator[Preference]:
 def _explicit_or_implicit(config: SourceConfig, where: str, row: Row, chosen: str, rejected: str) -> Preference:
     named = config.columns.get("instruction") or next((one for one in ("prompt", "instruction", "question") if one in row), None)
     good, bad = row[chosen], row[rejected]
-    given = [row.get(config.columns.get(name, name)) for name in ("score_chosen", "score_rejected")]
-    numbers = [float(one) for one in given if isinstance(one, int | float)]
-    rated = (numbers[0], numbers[1]) if len(numbers) == 2 else None
+    names = [config.columns.get(name, name) for name in ("score_chosen", "score_rejected")]
+    if lacking := [name for name in names if name in config.columns.values() and name not in row]:
+        raise UserError(f"{where}: no column {lacking[0]!r}, which pairs.columns names; the file has {', '.join(row)}")
+    given = [_number(where, name, row[name]) for name in names if row.get(name) is not None]
+    rated = (given[0], given[1]) if len(given) == 2 else None
     if isinstance(good, list) and isinstance(bad, list):
         shared = _shared(good, bad)  # a chat often repeats the prompt before the response
         asked = _chat(where, good[:shared]) if named is None else _asked(where, row, named)
@@ -102,6 +107,21 @@ def _explicit_or_implicit(config: SourceConfig, where: str, row: Row, chosen: st
     if not prefix.strip():
         raise UserError(f"{where}: there is no prompt: name its column in pairs.columns, or give texts that both start with it")
     return Preference(prefix.strip(), good[len(prefix) :].strip(), bad[len(prefix) :].strip(), rated)
+
+
+def _number(where: str, name: str, value: Any) -> float:
+    """A score that can be compared.
+
+    Raises:
+        UserError: it is no number, or none that is finite.
+    """
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:
+        pass
+    shown = repr(value) if isinstance(value, str | bool | float) else type(value).__name__
+    raise UserError(f"{where}: {name!r} is {shown}, not a finite number; mend or remove the row")
 
 
 def _asked(where: str, row: Row, column: str) -> str:
@@ -148,9 +168,9 @@ def _rated(where: str, entries: Any) -> list[tuple[float, str]]:
     """(score, response) of every rated entry."""
     found = []
     for entry in entries if isinstance(entries, list) else []:
-        score = next((entry[name] for name in _SCORES if isinstance(entry.get(name), int | float)), None)
-        if score is not None and isinstance(entry.get("response"), str):
-            found.append((float(score), entry["response"]))
+        name = next((one for one in _SCORES if isinstance(entry, dict) and isinstance(entry.get(one), int | float)), None)
+        if name is not None and isinstance(entry.get("response"), str):
+            found.append((_number(where, name, entry[name]), entry["response"]))
     if not found:
         raise UserError(f"{where}: no response with a rating ({', '.join(_SCORES)})")
     return found
@@ -164,9 +184,9 @@ def _best_and_worst(instruction: str, rated: Iterable[tuple[float, str]]) -> Ite
 
 
 def _two_responses(config: SourceConfig, where: str, row: Row) -> Preference:
-    strength = row["preference_strength"]
+    strength = _number(where, "preference_strength", row["preference_strength"])
     first, second = row.get("response_1"), row.get("response_2")
-    if not isinstance(strength, int | float) or not isinstance(first, str) or not isinstance(second, str):
+    if not isinstance(first, str) or not isinstance(second, str):
         raise UserError(f"{where}: 'response_1', 'response_2' and a number in 'preference_strength' belong together")
     better, worse = (second, first) if strength > 0 else (first, second)
-    return Preference(prompt_of(config, where, row), better, worse, (abs(float(strength)), 0.0))
+    return Preference(prompt_of(config, where, row), better, worse, (abs(strength), 0.0))

@@ -6,16 +6,21 @@ A source is a file here with `read(config, folder, seed, counts)`; where an engi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from planner.engines.base import Engine, Sampling
 from planner.records import LabeledPair
 from selftrain.data_config import ENGINE_SOURCES, SourceConfig
-from selftrain.pairs import constraints, gsm8k, jsonl, math_problems, noisy, preference, self_taught, table
+from selftrain.pairs import constraints, gsm8k, jsonl, math_problems, noisy, preference, self_taught
 from selftrain.pairs.asking import Asking
 
 _ASK = {"math": math_problems.ask, "noisy": noisy.ask, "constraints": constraints.ask}
+_PROMPTS: dict[str, Callable[[SourceConfig], Iterator[object]]] = {
+    "math": math_problems.problems,
+    "noisy": noisy.instructions,
+    "constraints": constraints.prompts,
+}
 _READ = {
     "math": math_problems.read,
     "noisy": noisy.read,
@@ -23,16 +28,20 @@ _READ = {
     "self_taught": self_taught.read,
     "preference": preference.read,
 }
-assert _ASK.keys() == ENGINE_SOURCES
+assert _ASK.keys() == _PROMPTS.keys() == ENGINE_SOURCES
 
 
 def check(config: SourceConfig) -> None:
-    """Read the first row of a source that an engine writes for, before anybody waits for the engine.
+    """Read what an engine is to be asked, before anybody waits for the engine: all of a file, the first row of a data set from the hub.
 
     Raises:
-        UserError: no such file, nothing in it, or no row.
+        UserError: no such file, nothing in it, or a bad row.
     """
-    next(table.rows(config))
+    asked = _PROMPTS[config.source](config)
+    next(asked)
+    if Path(config.path or "").exists():
+        for _ in asked:
+            pass
 
 
 def ask(config: SourceConfig, engine: Engine, folder: Path, rank: int = 0, size: int = 1) -> None:

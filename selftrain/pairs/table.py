@@ -1,11 +1,12 @@
-"""Rows of other people's data: a JSONL, JSON, CSV or parquet file, or a data set by its hub id, streamed one at a time.
+"""Rows of other people's data: a JSONL, JSON, CSV or parquet file, or a data set by its hub id or its folder, streamed one at a time.
 
-A row comes with where it stood (`file:line`, or `file, row n`), so that whoever finds it wanting can say so.
+A folder is a data set as the hub lays it out, downloaded: it is read by `datasets` too. A row comes with where it stood (`file:line`, or `file, row n`), so that whoever finds it wanting can say so.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -41,10 +42,12 @@ def open_rows(path: str, hub_split: str = "train") -> Iterator[tuple[str, Row]]:
         yield from read_rows(file)
     elif file.suffix == ".json":
         yield from _json_list(file)
-    elif file.suffix in _TABLES or not file.exists():
+    elif file.suffix in _TABLES or file.is_dir() or not file.exists():
         yield from _data_set(path, hub_split)
     else:
-        raise UserError(f"{path} is no .jsonl, .json, .csv or .parquet file; set pairs.path to one, or to a data set's hub id")
+        raise UserError(
+            f"{path} is no .jsonl, .json, .csv or .parquet file; set pairs.path to one, or to a data set's hub id or folder"
+        )
 
 
 def text(where: str, row: Row, column: str) -> str:
@@ -54,7 +57,7 @@ def text(where: str, row: Row, column: str) -> str:
         UserError: it is missing, empty or no text.
     """
     value = row.get(column)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         value = str(value)  # an answer may be written as a number
     if not isinstance(value, str) or not value.strip():
         found = (
@@ -67,6 +70,8 @@ def text(where: str, row: Row, column: str) -> str:
 def _json_list(file: Path) -> Iterator[tuple[str, Row]]:
     try:
         found = json.loads(file.read_bytes())
+        # Half a surrogate pair, which an escape can name, could be read but never written.
+        json.dumps(found, ensure_ascii=False).encode()
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}): set pairs.path to a file that is there") from None
     except (ValueError, RecursionError) as error:
