@@ -24,7 +24,7 @@ from compare.summary import write_summary
 from compare.trial import Optimizer, Scheduler, TrainConfig, Trained, Trial, TrialJob, Tuning, read_examples
 from eval.report import Table
 from planner.judge import Decide, Judge, OrderRule
-from planner.models import EMBEDDED
+from planner.models import EMBEDDED, model_digest, resolve_model
 from planner.records import Record, digest
 from planner.store import write_text
 from selftrain.stamp import hold_against
@@ -124,12 +124,19 @@ class SweepResult(Record):
 
 
 def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:
-    """Train, answer, judge, choose."""
+    """Train, answer, judge, choose.
+
+    Raises:
+        UserError: bad questions or examples, or a sweep that was begun otherwise.
+        ModelError: no base model, or no judge, at the path given.
+    """
     out = Path(config.out) / config.name
     questions = read_questions(Path(config.questions))
     read_examples(Path(config.data))  # a bad row stops before anything is trained
     recipe = config.model_dump(mode="json", exclude={"out": True, "keep": True, "respond": {"engine"}})
     recipe |= {"questions": digest(*(one.id for one in questions)), "data": digest(Path(config.data).read_text(encoding="utf-8"))}
+    # Other weights in the same place are another model.
+    recipe["weights"] = {who: model_digest(resolve_model(path)) for who, path in (("model", config.model), ("judge", config.judge.model))}
     hold_against(out / "stamp.json", recipe)
     trained = {trial.name: _train(config, trial, out) for trial in config.grid.trials()}
     answers = {setting.name: _answers(config, setting, trained, questions, out) for setting in config.settings()}
