@@ -136,7 +136,9 @@ def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:
     recipe = config.model_dump(mode="json", exclude={"out": True, "keep": True, "respond": {"engine"}})
     recipe |= {"questions": digest(*(one.id for one in questions)), "data": digest(Path(config.data).read_text(encoding="utf-8"))}
     # Other weights in the same place are another model.
-    recipe["weights"] = {who: model_digest(resolve_model(path)) for who, path in (("model", config.model), ("judge", config.judge.model))}
+    recipe["weights"] = {
+        who: model_digest(resolve_model(path)) for who, path in (("model", config.model), ("judge", config.judge.model))
+    }
     hold_against(out / "stamp.json", recipe)
     trained = {trial.name: _train(config, trial, out) for trial in config.grid.trials()}
     answers = {setting.name: _answers(config, setting, trained, questions, out) for setting in config.settings()}

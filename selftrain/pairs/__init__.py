@@ -82,11 +82,12 @@ def check_splits(config: Config, folder: Path) -> None:
 def _write_built(folder: Path, sizes: dict[str, int], path: Path) -> Counter[str]:
     """Take the splits of the same names from a build of `evalplanner data build`."""
     written: Counter[str] = Counter()
+    mend = "restore it, or make the build anew"
     for name, size in sizes.items():
         split = path / f"{name}.jsonl"
         if not split.is_file():
             raise UserError(f"{split} is not there: the run needs splits {', '.join(sizes)}; name them so in the build's [splits]")
-        written[name] = write_jsonl(folder / f"{name}.jsonl", islice(read_jsonl(split, LabeledPair), size))
+        written[name] = write_jsonl(folder / f"{name}.jsonl", islice(read_jsonl(split, LabeledPair, mend=mend), size))
         if written[name] < size:
             raise UserError(f"{split} has {written[name]:,} pairs, and the run asks for {size:,}: lower its number, or build more")
     return written

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, takewhile
@@ -56,7 +57,7 @@ def preferences(config: SourceConfig) -> Iterator[Preference]:
     """Every comparison of the file, in whichever of the forms its rows have.
 
     Raises:
-        UserError: a row of none of them.
+        UserError: a row of none of them, or with a rating that is no finite number.
     """
     chosen, rejected = (config.columns.get(name, name) for name in ("chosen", "rejected"))
 
@@ -71,9 +72,10 @@ def preferences(config: SourceConfig) -> Iterator[Preference]:
         if chosen in row and rejected in row:
             yield _explicit_or_implicit(config, where, row, chosen, rejected)
         elif "completions" in row:
-            yield from _best_and_worst(prompt_of(config, where, row), _rated(where, row["completions"]))
+            entries = row["completions"] if isinstance(row["completions"], list) else []
+            yield from _best_and_worst(prompt_of(config, where, row), _rated(where, [(where, one) for one in entries]))
         elif "response" in row:
-            yield from _best_and_worst(prompt_of(config, where, row), _rated(where, [one for _, one in placed]))
+            yield from _best_and_worst(prompt_of(config, where, row), _rated(where, placed))
         elif "preference_strength" in row:
             yield _two_responses(config, where, row)
         else:
@@ -86,9 +88,8 @@ def preferences(config: SourceConfig) -> Iterator[Preference]:
 def _explicit_or_implicit(config: SourceConfig, where: str, row: Row, chosen: str, rejected: str) -> Preference:
     named = config.columns.get("instruction") or next((one for one in ("prompt", "instruction", "question") if one in row), None)
     good, bad = row[chosen], row[rejected]
-    given = [row.get(config.columns.get(name, name)) for name in ("score_chosen", "score_rejected")]
-    numbers = [float(one) for one in given if isinstance(one, int | float)]
-    rated = (numbers[0], numbers[1]) if len(numbers) == 2 else None
+    given = [_rating(where, row, config.columns.get(name, name)) for name in ("score_chosen", "score_rejected")]
+    rated = None if given[0] is None or given[1] is None else (given[0], given[1])
     if isinstance(good, list) and isinstance(bad, list):
         shared = _shared(good, bad)  # a chat often repeats the prompt before the response
         asked = _chat(where, good[:shared]) if named is None else _asked(where, row, named)
@@ -144,13 +145,27 @@ def _turn(where: str, message: Any) -> tuple[str, str]:
     return message["role"], message["content"]
 
 
-def _rated(where: str, entries: Any) -> list[tuple[float, str]]:
-    """(score, response) of every rated entry."""
+def _rating(where: str, row: Row, column: str) -> float | None:
+    """The number in a column; None where there is none.
+
+    Raises:
+        UserError: it is not finite, and would compare with no other.
+    """
+    value = row.get(column)
+    if not isinstance(value, int | float):
+        return None
+    if not math.isfinite(value):
+        raise UserError(f"{where}: the rating in {column!r} is {value}; give a finite number, or remove the row")
+    return float(value)
+
+
+def _rated(where: str, entries: Iterable[tuple[str, Row]]) -> list[tuple[float, str]]:
+    """(score, response) of every rated one of (place, entry)."""
     found = []
-    for entry in entries if isinstance(entries, list) else []:
-        score = next((entry[name] for name in _SCORES if isinstance(entry.get(name), int | float)), None)
+    for at, entry in entries:
+        score = next((one for name in _SCORES if (one := _rating(at, entry, name)) is not None), None)
         if score is not None and isinstance(entry.get("response"), str):
-            found.append((float(score), entry["response"]))
+            found.append((score, entry["response"]))
     if not found:
         raise UserError(f"{where}: no response with a rating ({', '.join(_SCORES)})")
     return found
@@ -164,9 +179,9 @@ def _best_and_worst(instruction: str, rated: Iterable[tuple[float, str]]) -> Ite
 
 
 def _two_responses(config: SourceConfig, where: str, row: Row) -> Preference:
-    strength = row["preference_strength"]
+    strength = _rating(where, row, "preference_strength")
     first, second = row.get("response_1"), row.get("response_2")
-    if not isinstance(strength, int | float) or not isinstance(first, str) or not isinstance(second, str):
+    if strength is None or not isinstance(first, str) or not isinstance(second, str):
         raise UserError(f"{where}: 'response_1', 'response_2' and a number in 'preference_strength' belong together")
     better, worse = (second, first) if strength > 0 else (first, second)
-    return Preference(prompt_of(config, where, row), better, worse, (abs(float(strength)), 0.0))
+    return Preference(prompt_of(config, where, row), better, worse, (abs(strength), 0.0))
