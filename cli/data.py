@@ -109,7 +109,7 @@ def read(file: Path) -> Iterator[LabeledPair]:
     except ValueError:
         first = None
     if isinstance(first, dict) and "pair" in first:
-        return read_jsonl(file, LabeledPair)
+        return read_jsonl(file, LabeledPair, mend="mend or remove the line")
     return jsonl.read(file)  # says what is wrong, if it is neither
 
 

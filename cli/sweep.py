@@ -36,23 +36,18 @@ def sweep(
     with mendable():
         from compare.sweep import SweepConfig
         from compare.sweep import sweep as run
-        from planner.models import model_digest, resolve_model
         from selftrain.config import load_record
 
         settings = load_record(config, SweepConfig, overrides)
         judge = settings.judge
         check_judge(judge.model, server=None, style=judge.style)  # before anything is trained
         with stdout_kept():
-            weights = {
-                name: model_digest(resolve_model(path)) for name, path in (("model", settings.model), ("judge", judge.model))
-            }
             result = run(
                 settings,
                 lambda: open_judge(
                     judge.model, server=None, style=judge.style, max_tokens=judge.max_tokens, rule=judge.rule, force=judge.force,
                     decide=judge.decide,
                 ),
-                weights,
             )  # fmt: skip
         show(result, as_json=as_json)
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
@@ -26,7 +25,7 @@ from compare.summary import write_summary
 from compare.trial import Optimizer, Scheduler, TrainConfig, Trained, Trial, TrialJob, Tuning, read_examples
 from eval.report import Table
 from planner.judge import Decide, Judge, OrderRule
-from planner.models import EMBEDDED
+from planner.models import EMBEDDED, model_digest, resolve_model
 from planner.records import Record, digest
 from planner.store import write_text
 from selftrain.stamp import hold_against
@@ -127,14 +126,23 @@ class SweepResult(Record):
     summary: Summary
 
 
-def sweep(config: SweepConfig, open_judge: Callable[[], Judge], weights: Mapping[str, str] = MappingProxyType({})) -> SweepResult:
-    """Train, answer, judge, choose. `weights`: what the files of the base model and of the judge are, for the stamp."""
+def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:
+    """Train, answer, judge, choose.
+
+    Raises:
+        UserError: bad questions or examples, or a sweep that was begun otherwise.
+        ModelError: no base model, or no judge, at the path given.
+    """
     out = Path(config.out) / config.name
     questions = read_questions(Path(config.questions))
     read_examples(Path(config.data))  # a bad row stops before anything is trained
     recipe = config.model_dump(mode="json", exclude={"out": True, "keep": True, "respond": {"engine"}})
     recipe |= {"questions": digest(*(one.id for one in questions)), "data": digest(Path(config.data).read_text(encoding="utf-8"))}
-    hold_against(out / "stamp.json", recipe | {"weights": dict(weights)})
+    # Other weights in the same place are another model.
+    recipe["weights"] = {
+        who: model_digest(resolve_model(path)) for who, path in (("model", config.model), ("judge", config.judge.model))
+    }
+    hold_against(out / "stamp.json", recipe)
     trained = {trial.name: _train(config, trial, out) for trial in config.grid.trials()}
     answers = {setting.name: _answers(config, setting, trained, questions, out) for setting in config.settings()}
     judge = LazyJudge(open_judge)

@@ -86,13 +86,22 @@ def check_weights(path: str) -> None:
     Raises:
         ModelError: a file that is cut off.
     """
+    for file in sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else ():
+        check_weight_file(file)
+
+
+def check_weight_file(file: Path) -> None:
+    """Look whether one file of weights is whole.
+
+    Raises:
+        ModelError: it is cut off.
+    """
     from safetensors import SafetensorError, safe_open
 
-    for file in sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else ():
-        try:
-            safe_open(file, framework="np")  # reads the header, and holds the file's length against it
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{file} is no whole safetensors file ({error}): copy or download it again") from error
+    try:
+        safe_open(file, framework="np")  # reads the header, and holds the file's length against it
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{file} is no whole safetensors file ({error}): copy or download it again") from error
 
 
 def special_tokens(tokenizer: Any) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from planner.records import Record
 
 T = TypeVar("T", bound=BaseModel)
 
+_MEND = "restore it or delete the stage's folder"
 _OPEN_FILES = 128
 """Shards that one reader keeps open at once; far below what a process may have, and enough for most runs."""
 
@@ -170,20 +171,23 @@ def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:
     return count
 
 
-def read_jsonl(path: Path, record: type[T]) -> Iterator[T]:
-    """Stream a file that `write_jsonl` wrote.
+def read_jsonl(path: Path, record: type[T], *, mend: str = _MEND) -> Iterator[T]:
+    """Stream a file of records, one a line.
+
+    Args:
+        mend: what to do about a file that is wanting. The default is for one that a stage of a run wrote.
 
     Raises:
         UserError: missing, or a bad line, named by file:line.
     """
     if not path.is_file():
-        raise UserError(f"{path} is missing; restore it, or delete the folder it belongs to and run again")
+        raise UserError(f"{path} is missing; {mend}")
     with path.open("rb") as file:
         for number, text in enumerate(file, 1):
             try:
                 yield record.model_validate_json(text)
             except ValidationError as error:
-                raise _bad_line(path, number, error) from None
+                raise _bad_line(path, number, error, mend) from None
 
 
 def read_record(path: Path, record: type[T]) -> T:
@@ -195,7 +199,7 @@ def read_record(path: Path, record: type[T]) -> T:
     try:
         return record.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; restore it or delete the stage's folder") from None
+        raise UserError(f"{path} is missing; {_MEND}") from None
     except ValidationError as error:
         raise _bad_line(path, 0, error) from None
 
@@ -269,8 +273,8 @@ def _cut_torn_tail(path: Path) -> None:
             file.truncate(end)
 
 
-def _bad_line(path: Path, number: int, error: ValidationError) -> UserError:
+def _bad_line(path: Path, number: int, error: ValidationError, mend: str = _MEND) -> UserError:
     problem = error.errors()[0]
     what = "is not JSON" if problem["type"] == "json_invalid" else f"does not fit at {'.'.join(map(str, problem['loc']))}"
     where = f"{path}:{number}" if number else str(path)
-    return UserError(f"{where} {what} ({problem['msg']}); restore it or delete the stage's folder")
+    return UserError(f"{where} {what} ({problem['msg']}); {mend}")

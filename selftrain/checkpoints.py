@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 from planner.errors import UserError
+from planner.models import ModelError, check_weight_file
 from planner.store import write_text
 from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.config import Config
@@ -40,6 +42,47 @@ def _is_whole(checkpoint: Path) -> bool:
     return True
 
 
+def last_usable(found: list[Path], steps: int) -> tuple[Path | None, str]:
+    """The newest candidate that a training of so many steps can go on from, and what is wrong with the newer ones, if any.
+
+    A machine that goes down loses what its disk had not written yet, also of files that were closed. As a rule the newest candidate
+    alone holds the optimiser's state, so that without it none is left.
+    """
+    wrong = ""
+    for candidate in reversed(found):
+        if not (damage := _damage(candidate, ended=step_of(candidate) >= steps)):
+            return candidate, wrong
+        wrong = wrong or damage
+    return None, wrong
+
+
+def _damage(candidate: Path, *, ended: bool) -> str:
+    """What of a candidate is cut off or missing, of its weights and, unless training has ended, of its state; empty: nothing."""
+    # Of an adapter that is not merged yet, what lies beside it is a merge that was killed, and is made again.
+    weights = "adapter_model" if (candidate / "adapter_config.json").exists() else "*"
+    for file in sorted(candidate.glob(f"{weights}.safetensors")):
+        try:
+            check_weight_file(file)
+        except ModelError:
+            return f"{file} is cut off"
+    if ended:
+        return ""
+    if not (candidate / "optimizer.pt").exists() and not any(candidate.glob("global_step*")):
+        return f"{candidate} holds no optimiser state"
+    for file in sorted((*candidate.rglob("*.pt"), *candidate.rglob("*.pth"))):
+        if not zipfile.is_zipfile(file):  # torch saves zip archives, whose index is their end
+            return f"{file} is cut off"
+    return ""
+
+
+def go_back_to(last: Path | None, found: list[Path]) -> None:
+    """Remove the candidates after `last`; where that is None all of them, and their log."""
+    for candidate in found[found.index(last) + 1 :] if last else found:
+        shutil.rmtree(candidate)
+    if last is None:
+        (found[0].parent / "log.jsonl").unlink(missing_ok=True)
+
+
 def strip_resume_state(folder: Path) -> None:
     """Leave the model, drop what only a resumed training needs."""
     for path in folder.iterdir():
@@ -61,12 +104,10 @@ def start_over_if_resized(out: Path, layout: str) -> bool:
     before = path.read_text() if path.exists() else layout
     write_text(path, layout)
     found = candidates(out)  # also removes one that was being written
-    stale = found if before != layout else []
-    for folder in stale:
-        shutil.rmtree(folder)
-    if stale:
-        (out / "log.jsonl").unlink(missing_ok=True)
-    return bool(stale)
+    if before == layout or not found:
+        return False
+    go_back_to(None, found)
+    return True
 
 
 def check_disk(out: Path, start: str, kept: int) -> None:

@@ -22,7 +22,7 @@ from selftrain.kept import Checkpoint, comes_from, take_over
 from selftrain.launch import World, seconds_spent
 from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob
-from selftrain.pairs import sources, write_splits
+from selftrain.pairs import check_splits, sources, write_splits
 from selftrain.preflight import check_judged, check_trackers
 from selftrain.stage import AskJob, SampleJob
 from selftrain.stamp import check_stamp
@@ -79,8 +79,14 @@ class Run:
         self._first_chains: Chains | None = None
 
     def make_pairs(self) -> None:
-        """Write every split once, training and held-out; where an engine writes the source's responses, have the seed do so first."""
+        """Write every split once, training and held-out; where an engine writes the source's responses, have the seed do so first.
+
+        Raises:
+            UserError: the source has too few pairs, or a split has lost some since it was written.
+        """
         done, asked = self.folder / "pairs" / ".done", self.folder / "pairs" / ".asked"
+        if done.exists() and self.world.rank == 0:
+            check_splits(self.config, self.folder / "pairs")
         if self.config.pairs.source in ENGINE_SOURCES and not asked.exists():
             sources.check(self.config.pairs)
             self.shop.sample("pairs", AskJob(folder=str(self.folder / "pairs"), model=self._name_for_engine(self.seed)))

@@ -3,7 +3,7 @@
 TRL's SFTTrainer, DPOTrainer and GRPOTrainer do the work; accelerate and DeepSpeed come in through the launcher's environment. Weights are kept in
 float32 and multiplied in bfloat16: an optimiser step of 5.5e-8 is far below what bfloat16 weights can hold. The model is always
 loaded by path, because TRL re-reads the reference from the path in the model's own config. Every candidate holds the
-optimiser's state until a newer one does, so a killed stage goes on from the last.
+optimiser's state until a newer one does, so a killed stage goes on from the last, and starts over where that one is damaged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from planner.progress import progress_bar
 from planner.records import Record
 from planner.store import append_text, read_log, write_text
 from selftrain import on_cpu
-from selftrain.checkpoints import candidates, check_disk, step_of, strip_resume_state
+from selftrain.checkpoints import candidates, check_disk, go_back_to, last_usable, step_of, strip_resume_state
 from selftrain.config import Config, Method, TrainConfig
 from selftrain.grpo import grpo_trainer, prompt_length, tokens_written, whole_batches
 from selftrain.lora import adapter, merge
@@ -75,13 +75,20 @@ def train(config: Config, job: TrainJob) -> None:
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(job.start)
     rows, stats = _rows(config, job, tokenizer)
-    whole = candidates(out)
+    main = int(os.environ.get("RANK", "0")) == 0
+    found = candidates(out)
+    last, damage = last_usable(found, stats.steps)
     # Killed between its last checkpoint and its end, a training would take a step too many if it went on.
-    if not whole or step_of(whole[-1]) < stats.steps:
+    if last is None or step_of(last) < stats.steps:
         check_disk(out, job.start, -(-stats.steps // _settings(config, job).save_every))
         trainer = _trainer(config, job, rows, stats, tokenizer)
-        trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
-    if int(os.environ.get("RANK", "0")) == 0:
+        if damage:
+            trainer.accelerator.wait_for_everyone()  # not before every rank has looked
+            if main:
+                go_back_to(last, found)
+                print(f"{damage}: training {f'goes on from {last.name}' if last else 'starts over'}", flush=True)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if main:
         if config.lora:
             for folder in candidates(out):
                 merge(folder, job.start)

@@ -280,6 +280,23 @@ def test_what_can_be_mended_is_one_line_and_status_2(arguments: list[str], says:
     assert says in line
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "is not there: give a file of pairs, e.g. data/mine/train-1.jsonl"),
+        ('{"pair": {}}\n', ":1 does not fit at pair.instruction (Field required); mend or remove the line"),
+        ('{"instruction": "i", "chosen": "c"}\n', ":1: 'rejected' is missing; each row needs instruction, chosen, rejected"),
+    ],
+)
+def test_a_file_of_pairs_that_is_wanting_is_said_of_itself_and_of_no_run(tmp_path: Path, content: str | None, says: str) -> None:
+    file = tmp_path / "f.jsonl"
+    if content is not None:
+        file.write_text(content)
+    result = RUNNER.invoke(app, ["data", "inspect", str(file)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"error: {file}{' ' * (content is None)}{says}\n"
+
+
 def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"caf\xe9")
     result = RUNNER.invoke(app, ["judge", "m", "-i", f"@{tmp_path / 'latin'}", "-a", "a", "-b", "b"])

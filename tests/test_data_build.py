@@ -309,6 +309,10 @@ def test_a_run_takes_its_splits_from_a_build(tmp_path: Path) -> None:
     more["iterations"][0]["pairs"] = 7
     with pytest.raises(UserError, match=r"train-1\.jsonl has 6 pairs, and the run asks for 7"):
         write_splits(Config.model_validate(more), tmp_path / "more")
+    with (built.folder / "train-2.jsonl").open("r+") as file:
+        file.write("{")
+    with pytest.raises(UserError, match=r"data/\w+/train-2\.jsonl:1 .*; restore it, or make the build anew"):
+        write_splits(run_config(tmp_path, source="built", path=str(built.folder)), tmp_path / "torn")
     (built.folder / "train-2.jsonl").unlink()
     with pytest.raises(UserError, match=r"train-2\.jsonl is not there: the run needs splits known, validation, train-1, train-2"):
         write_splits(run_config(tmp_path, source="built", path=str(built.folder)), tmp_path / "less")

@@ -6,6 +6,7 @@ selftrain/pairs/: math_problems, noisy, constraints, self_taught, preference, an
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -417,6 +418,25 @@ def test_a_margin_says_how_many_pairs_have_no_rating_and_a_named_column_must_be_
     assert (len(pairs), counts) == (2, {"comparisons": 2, "unrated": 1})
     with pytest.raises(UserError, match=r"no column 'rating', which pairs\.columns names"):
         made(tmp_path, SourceConfig(source="preference", path=path, columns={"score_chosen": "rating"}))
+
+
+@pytest.mark.parametrize("rating", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ({"prompt": "q", "chosen": "a", "rejected": "b", "score_chosen": ..., "score_rejected": 1}, "score_chosen"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b", "score_chosen": 1, "score_rejected": ...}, "score_rejected"),
+        ({"prompt": "q", "completions": [{"response": "a", "score": 2}, {"response": "b", "score": ...}]}, "score"),
+        ({"prompt": "p", "response": "b", "helpfulness": ...}, "helpfulness"),
+        ({"prompt": "q", "response_1": "a", "response_2": "b", "preference_strength": ...}, "preference_strength"),
+    ],
+)
+def test_a_rating_that_is_no_finite_number_is_refused(tmp_path: Path, row: dict[str, Any], column: str, rating: float) -> None:
+    """Every comparison with NaN is false, so that it would have passed any margin."""
+    filled = json.loads(json.dumps(row, default=lambda _: rating))
+    path = written(tmp_path / "p.jsonl", [{"prompt": "p", "response": "a", "helpfulness": 1}, filled])
+    with pytest.raises(UserError, match=rf"p\.jsonl:2: '{column}' is {rating}, not a finite number"):
+        made(tmp_path, SourceConfig(source="preference", path=path, margin=1))
 
 
 # -- tables --------------------------------------------------------------------------------------------------------------

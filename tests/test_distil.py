@@ -233,7 +233,9 @@ JUDGELM_ROW = '{"text": "1 2", "question_body": "q", "answer1_body": "x", "answe
         ("judgelm", {"p": '{"question_body": "q"}\n'}, r"p:1 holds no judgment"),
         ("judgelm", {"p": '{"text": "1 2"}\n'}, r"p:1: 'question_body' is missing"),
         ("judgelm", {"p": '{"text": "1 2"'}, r"p:1 is not JSON"),
-        ("taught", {"p": '{"pair": 1}\n'}, r"p:1 does not fit"),
+        ("judgelm", {}, r"p cannot be read \(No such file or directory\): set path to a JSONL file$"),
+        ("taught", {"p": '{"pair": 1}\n'}, r"p:1 does not fit at pair .*\); put it right, or set path to another file$"),
+        ("taught", {}, r"p is missing; put it right, or set path to another file$"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, form: Any, files: dict[str, str], message: str) -> None:

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from planner.errors import UserError
 from planner.records import Message
 from planner.store import write_jsonl, write_text
-from selftrain.checkpoints import candidates
+from selftrain.checkpoints import candidates, last_usable, strip_resume_state
 from selftrain.kept import Checkpoint, keep, last
 from selftrain.rows import SftRow
 from selftrain.training import train_on
@@ -52,6 +52,41 @@ def test_a_candidate_whose_state_is_half_written_is_no_candidate(tmp_path: Path,
         write_text(tmp_path / f"checkpoint-{step}" / "trainer_state.json", text)
     assert [path.name for path in candidates(tmp_path)] == ["checkpoint-2"]
     assert not (tmp_path / "checkpoint-4").exists()
+
+
+def saved(out: Path, step: int, *, state: bool = True) -> Path:
+    """A candidate with a model and, unless it is stripped, the optimiser's state, as torch writes it."""
+    import torch
+
+    folder = out / f"checkpoint-{step}"
+    write_text(folder / "trainer_state.json", json.dumps({"global_step": step}))
+    save_file({"w": np.zeros(100, np.float32)}, folder / "model.safetensors")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth") if state else ():
+        torch.save({"step": step}, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"])
+@pytest.mark.parametrize("left", [0, 30, -1])
+def test_a_candidate_that_is_cut_off_is_not_gone_on_from(tmp_path: Path, name: str, left: int) -> None:
+    older, newest = saved(tmp_path, 2), saved(tmp_path, 4)
+    assert last_usable([older, newest], 6) == (newest, "")
+    file = newest / name
+    file.write_bytes(file.read_bytes()[:left])
+    assert last_usable([older, newest], 6) == (older, f"{file} is cut off")
+    strip_resume_state(older)
+    assert last_usable([older, newest], 6) == (None, f"{file} is cut off"), "and never from weights alone"
+
+
+def test_a_training_that_has_ended_needs_no_state(tmp_path: Path) -> None:
+    newest = saved(tmp_path, 4, state=False)
+    assert last_usable([newest], 4) == (newest, "")
+    assert last_usable([newest], 6) == (None, f"{newest} holds no optimiser state")
+    # An adapter is merged in place: a merge that was killed is made again, from the adapter.
+    write_text(newest / "adapter_config.json", "{}")
+    save_file({"w": np.zeros(100, np.float32)}, newest / "adapter_model.safetensors")
+    (newest / "model.safetensors").write_bytes(b"half")
+    assert last_usable([newest], 4) == (newest, "")
 
 
 def test_rows_that_are_lost_or_torn_are_not_trained_on(tmp_path: Path) -> None:

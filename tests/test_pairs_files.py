@@ -152,7 +152,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     for path, why in ((tmp_path / "no.jsonl", "No such file or directory"), (tmp_path, "Is a directory")):
         with pytest.raises(UserError) as raised:
             list(jsonl.read(path))
-        assert one_line(raised) == f"{path} cannot be read ({why}): set pairs.path to a JSONL file"
+        assert one_line(raised) == f"{path} cannot be read ({why}): set path to a JSONL file"
 
 
 # -- slots -------------------------------------------------------------------------------------------------------------
@@ -381,7 +381,7 @@ def test_a_file_of_another_form_is_refused_by_its_line(tmp_path: Path, change: R
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"set pairs\.path"):
+    with pytest.raises(UserError, match=r"set path to a JSONL file"):
         list(gsm8k.read(tmp_path / "no.jsonl", 0))
 
 

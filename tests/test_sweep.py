@@ -20,6 +20,7 @@ from compare.trial import TrainConfig, Trained, Trial, TrialJob, read_examples, 
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.judge import Judge
+from planner.store import write_text
 from planner.styles import STYLES
 from selftrain.config import load_record
 from tests.conftest import ROOT
@@ -61,7 +62,7 @@ def test_a_draw_leaves_the_champion() -> None:
 TOML = """
 name = "s"
 out = "{tmp}/runs"
-model = "base"
+model = "{tmp}/base"
 data = "{tmp}/data.jsonl"
 questions = "{tmp}/questions.jsonl"
 block = 2
@@ -71,7 +72,7 @@ learning_rate = [1e-5, 2e-4]
 scheduler = ["cosine"]
 epochs = 2
 [judge]
-model = "j"
+model = "{tmp}/j"
 style = "pandalm"
 """
 
@@ -82,6 +83,9 @@ def toml(tmp_path: Path) -> Path:
         '{"instruction": "a", "response": "b"}\n{"instruction": "c", "input": "d", "output": "e"}\n'
     )
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps({"instruction": f"Q{k}"}) + "\n" for k in range(5)))
+    for name in ("base", "j"):
+        write_text(tmp_path / name / "config.json", "{}")
+        write_text(tmp_path / name / "model.safetensors", name)
     (tmp_path / "sweep.toml").write_text(TOML.format(tmp=tmp_path))
     return tmp_path / "sweep.toml"
 
@@ -100,6 +104,10 @@ def pretended(kind: str, job: Any, file: Path) -> None:
         size = {"1e-05-1": 1, "1e-05-2": 2, "0.0002-1": 4, "0.0002-2": 3}[Path(job.model).name]
         engine = ScriptedEngine(lambda request, draw: "word " * size)
         respond(engine, read_questions(Path(job.questions)), Path(job.folder), job.respond)
+
+
+def never(*_: Any) -> Any:
+    raise AssertionError("nothing is owed")
 
 
 def pandalm() -> Judge:
@@ -124,15 +132,22 @@ def test_a_sweep_names_the_best_and_when_to_stop(toml: Path, monkeypatch: pytest
     assert Path(result.checkpoint).is_dir()
     assert len(list(Path(config.out).rglob("checkpoints/*"))) == 1, "only the chosen one is kept"
 
-    def never(*_: Any) -> Any:
-        raise AssertionError("nothing is owed")
-
     monkeypatch.setattr("compare.sweep.run_child", never)
     assert sweep(config, never) == result
     with pytest.raises(UserError, match=r"another grid\.epochs|another model|another block"):
         sweep(config.model_copy(update={"block": 4}), never)
-    with pytest.raises(UserError, match=r"another weights\.model"):
-        sweep(config, never, {"model": "other files"})
+
+
+@pytest.mark.parametrize(("who", "named"), [("base", r"weights\.model"), ("j", r"weights\.judge")])
+def test_other_weights_in_the_same_place_are_another_sweep(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, who: str, named: str
+) -> None:
+    monkeypatch.setattr("compare.sweep.run_child", pretended)
+    config = load_record(toml, SweepConfig)
+    sweep(config, pandalm)
+    (toml.parent / who / "model.safetensors").write_text("others")
+    with pytest.raises(UserError, match=f"was begun with another {named}"):
+        sweep(config, never)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,25 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tiny_model: Path, tmp_pa
     assert (tmp_path / "stopped" / "checkpoint-4" / "optimizer.pt").exists()
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt"])
+def test_a_candidate_that_a_crash_cut_off_is_made_anew(
+    name: str, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = tiny_config(tmp_path, tiny_model)
+    changes["sft"] |= {"save_every": 2, "epochs": 2, "schedule": "constant"}
+    settings = Config.model_validate(changes)
+    rows, out = tmp_path / "sft.jsonl", tmp_path / "out"
+    write_jsonl(rows, [SftRow(prompt=ASK, completion=say(f"row {i} [[A]]")) for i in range(8)])
+    job = TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(out))
+    train(settings, job.model_copy(update={"max_steps": 4}))
+    file = out / "checkpoint-4" / name
+    file.write_bytes(file.read_bytes()[:-100])
+    train(settings, job.model_copy(update={"max_steps": 6}))
+    assert f"{file} is cut off: training starts over" in capsys.readouterr().out
+    assert [path.name for path in candidates(out)] == ["checkpoint-2", "checkpoint-4", "checkpoint-6"]
+    assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [1, 2, 3, 4, 5, 6]
+
+
 def test_the_papers_step_moves_float32_weights_and_vanishes_in_bfloat16(tiny_model: Path, tmp_path: Path) -> None:
     """Why weights are kept in float32: 5.5e-8 is far below bfloat16's resolution at the size of a weight."""
     import torch

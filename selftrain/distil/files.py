@@ -38,7 +38,7 @@ def read(form: JudgedForm, path: Path, verdicts: Path | None = None) -> Iterator
         UserError: a missing file or a bad row, named by place; PandaLM's test set without its verdicts.
     """
     if form == "taught":
-        return read_jsonl(path, Taught)
+        return read_jsonl(path, Taught, mend="put it right, or set path to another file")
     if form == "judgelm":
         return read_judgelm(path)
     if verdicts is None:

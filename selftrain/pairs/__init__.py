@@ -63,14 +63,31 @@ def write_splits(config: Config, folder: Path) -> Counter[str]:
     return written
 
 
+def check_splits(config: Config, folder: Path) -> None:
+    """Refuse splits that no longer hold what `write_splits` wrote: as many pairs as the run asks for, in each.
+
+    Raises:
+        UserError: names the split and what to delete; a bad line, by file:line.
+    """
+    for name, size in split_sizes(config).items():
+        split = folder / f"{name}.jsonl"
+        found = sum(1 for _ in read_jsonl(split, LabeledPair))
+        if found != size:
+            raise UserError(
+                f"{split} holds {found:,} pairs where {size:,} were written; restore it, or delete {folder / '.done'} and run the same "
+                "command again: the pairs are made anew, the same"
+            )
+
+
 def _write_built(folder: Path, sizes: dict[str, int], path: Path) -> Counter[str]:
     """Take the splits of the same names from a build of `evalplanner data build`."""
     written: Counter[str] = Counter()
+    mend = "restore it, or make the build anew"
     for name, size in sizes.items():
         split = path / f"{name}.jsonl"
         if not split.is_file():
             raise UserError(f"{split} is not there: the run needs splits {', '.join(sizes)}; name them so in the build's [splits]")
-        written[name] = write_jsonl(folder / f"{name}.jsonl", islice(read_jsonl(split, LabeledPair), size))
+        written[name] = write_jsonl(folder / f"{name}.jsonl", islice(read_jsonl(split, LabeledPair, mend=mend), size))
         if written[name] < size:
             raise UserError(f"{split} has {written[name]:,} pairs, and the run asks for {size:,}: lower its number, or build more")
     return written

@@ -94,7 +94,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): set pairs.path to a JSONL file") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}): set path to a JSONL file") from None
     with file:
         for number, text in enumerate(file, 1):
             if not text.strip():

@@ -59,7 +59,7 @@ def preferences(config: SourceConfig) -> Iterator[Preference]:
     """Every comparison of the file, in whichever of the forms its rows have.
 
     Raises:
-        UserError: a row of none of them.
+        UserError: a row of none of them, or with a rating that is no finite number.
     """
     chosen, rejected = (config.columns.get(name, name) for name in ("chosen", "rejected"))
 
@@ -74,9 +74,10 @@ def preferences(config: SourceConfig) -> Iterator[Preference]:
         if chosen in row and rejected in row:
             yield _explicit_or_implicit(config, where, row, chosen, rejected)
         elif "completions" in row:
-            yield from _best_and_worst(prompt_of(config, where, row), _rated(where, row["completions"]))
+            entries = row["completions"] if isinstance(row["completions"], list) else []
+            yield from _best_and_worst(prompt_of(config, where, row), _rated(where, [(where, one) for one in entries]))
         elif "response" in row:
-            yield from _best_and_worst(prompt_of(config, where, row), _rated(where, [one for _, one in placed]))
+            yield from _best_and_worst(prompt_of(config, where, row), _rated(where, placed))
         elif "preference_strength" in row:
             yield _two_responses(config, where, row)
         else:
@@ -164,13 +165,13 @@ def _turn(where: str, message: Any) -> tuple[str, str]:
     return message["role"], message["content"]
 
 
-def _rated(where: str, entries: Any) -> list[tuple[float, str]]:
-    """(score, response) of every rated entry."""
+def _rated(where: str, entries: Iterable[tuple[str, Row]]) -> list[tuple[float, str]]:
+    """(score, response) of every rated one of (place, entry)."""
     found = []
-    for entry in entries if isinstance(entries, list) else []:
+    for at, entry in entries:
         name = next((one for one in _SCORES if isinstance(entry, dict) and isinstance(entry.get(one), int | float)), None)
         if name is not None and isinstance(entry.get("response"), str):
-            found.append((_number(where, name, entry[name]), entry["response"]))
+            found.append((_number(at, name, entry[name]), entry["response"]))
     if not found:
         raise UserError(f"{where}: no response with a rating ({', '.join(_SCORES)})")
     return found

@@ -45,9 +45,7 @@ def open_rows(path: str, hub_split: str = "train") -> Iterator[tuple[str, Row]]:
     elif file.suffix in _TABLES or file.is_dir() or not file.exists():
         yield from _data_set(path, hub_split)
     else:
-        raise UserError(
-            f"{path} is no .jsonl, .json, .csv or .parquet file; set pairs.path to one, or to a data set's hub id or folder"
-        )
+        raise UserError(f"{path} is no .jsonl, .json, .csv or .parquet file; set path to one, or to a data set's hub id or folder")
 
 
 def text(where: str, row: Row, column: str) -> str:
@@ -73,7 +71,7 @@ def _json_list(file: Path) -> Iterator[tuple[str, Row]]:
         # Half a surrogate pair, which an escape can name, could be read but never written.
         json.dumps(found, ensure_ascii=False).encode()
     except OSError as error:
-        raise UserError(f"{file} cannot be read ({error.strerror}): set pairs.path to a file that is there") from None
+        raise UserError(f"{file} cannot be read ({error.strerror}): set path to a file that is there") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is not JSON ({error}); mend it, or give a .jsonl file") from None
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
@@ -85,7 +83,7 @@ def _data_set(path: str, hub_split: str) -> Iterator[tuple[str, Row]]:
     """Through `datasets`, streamed."""
     file = Path(path)
     if not file.exists() and (file.suffix or path.count("/") != 1):
-        raise UserError(f"{path} is not there: set pairs.path to a file, or to a data set's hub id (org/name)")
+        raise UserError(f"{path} is not there: set path to a file, or to a data set's hub id (org/name)")
     import datasets
 
     kind = _TABLES.get(file.suffix)
