@@ -147,7 +147,7 @@ def test_verl_s_own_router_serves_the_judge_and_a_baseline_is_the_anchor() -> No
 
 @pytest.fixture
 def nemo(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The adapter over the recorded contract of `nemo_rl.environments.interfaces`."""
+    """The adapter over the recorded contract of `nemo_rl.environments`, and of how it makes one by its name."""
 
     class EnvironmentReturn(NamedTuple):
         observations: list[dict[str, str]]
@@ -160,15 +160,34 @@ def nemo(monkeypatch: pytest.MonkeyPatch) -> Any:
     class EnvironmentInterface:
         pass
 
-    interfaces = types.ModuleType("nemo_rl.environments.interfaces")
-    interfaces.EnvironmentReturn, interfaces.EnvironmentInterface = EnvironmentReturn, EnvironmentInterface  # type: ignore[attr-defined]
-    for name in ("nemo_rl", "nemo_rl.environments"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setitem(sys.modules, "nemo_rl.environments.interfaces", interfaces)
-    monkeypatch.delitem(sys.modules, "rewards.adapters.nemo", raising=False)
-    import rewards.adapters.nemo as module
+    class Actor:
+        """What `ray.remote` makes of a class."""
 
-    yield module
+        def __init__(self, cls: type, **options: Any) -> None:
+            self.cls, self.asked = cls, options
+
+        def options(self, **options: Any) -> Actor:
+            return Actor(self.cls, **options)
+
+        def remote(self, *arguments: Any) -> Any:
+            return self.cls(*arguments)
+
+    environments: dict[str, str] = {}
+    contract: dict[str, dict[str, Any]] = {
+        "ray": {"remote": Actor},
+        "nemo_rl.distributed.ray_actor_environment_registry": {"ACTOR_ENVIRONMENT_REGISTRY": {}},
+        "nemo_rl.distributed.virtual_cluster": {"PY_EXECUTABLES": types.SimpleNamespace(SYSTEM="/the/trainer/s/python")},
+        "nemo_rl.environments.interfaces": {"EnvironmentReturn": EnvironmentReturn, "EnvironmentInterface": EnvironmentInterface},
+        "nemo_rl.environments.utils": {"ENV_REGISTRY": environments, "register_env": environments.__setitem__},
+    }
+    for name in ("nemo_rl", "nemo_rl.distributed", "nemo_rl.environments", *contract):
+        module = types.ModuleType(name)
+        module.__dict__.update(contract.get(name, {}))
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "rewards.adapters.nemo", raising=False)
+    import rewards.adapters.nemo as adapter
+
+    yield adapter
     sys.modules.pop("rewards.adapters.nemo", None)
 
 
@@ -195,6 +214,24 @@ def test_nemo_rl_gets_a_reward_a_log_by_prompt(nemo: Any, monkeypatch: pytest.Mo
     assert [len(part) for part in (step.observations, step.metadata, step.next_stop_strings)] == [5] * 3
     assert environment.global_post_process_and_metrics("batch") == ("batch", {"judge/unread": 0.2})
     assert environment.global_post_process_and_metrics("batch")[1] == {"judge/unread": 0.0}
+
+
+def test_nemo_rl_makes_it_by_name_as_its_own_code_does(nemo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`create_env`: the registered name, the Python registered for it, then `.options(…).remote(config)`."""
+    monkeypatch.setattr(nemo, "open_judge", lambda config: judge_of(longer))
+    nemo.register("evalplanner")
+    utils, distributed = (
+        sys.modules[f"nemo_rl.{name}"] for name in ("environments.utils", "distributed.ray_actor_environment_registry")
+    )
+    path = utils.ENV_REGISTRY["evalplanner"]
+    module, _, name = path.rpartition(".")
+    made = getattr(importlib.import_module(module), name).options(
+        runtime_env={"py_executable": distributed.ACTOR_ENVIRONMENT_REGISTRY[path]}
+    )
+    assert made.asked == {"runtime_env": {"py_executable": "/the/trainer/s/python"}}
+    environment = made.remote({"model": "m", "style": "evalplanner"})
+    worse, better = environment.step([log("p", "x"), log("p", "xx")], [None] * 2).rewards.tolist()
+    assert worse < 0.5 < better
 
 
 def test_nemo_rl_s_config_is_checked(nemo: Any) -> None:
