@@ -6,15 +6,15 @@ import asyncio
 import importlib.util
 import inspect
 import sys
-import types
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from planner.errors import UserError
 from rewards.adapters import client
 from rewards.adapters.client import ask
+from tests import nemo_contract
 from tests.conftest import ROOT
 from tests.fake_server import FakeServer, reply, token
 from tests.judges import chain, judge_of, longer, shown_in, silent
@@ -147,46 +147,11 @@ def test_verl_s_own_router_serves_the_judge_and_a_baseline_is_the_anchor() -> No
 
 @pytest.fixture
 def nemo(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The adapter over the recorded contract of `nemo_rl.environments`, and of how it makes one by its name."""
-
-    class EnvironmentReturn(NamedTuple):
-        observations: list[dict[str, str]]
-        metadata: list[Any]
-        next_stop_strings: list[Any]
-        rewards: Any
-        terminateds: Any
-        answers: list[str | None] | None = None
-
-    class EnvironmentInterface:
-        pass
-
-    class Actor:
-        """What `ray.remote` makes of a class."""
-
-        def __init__(self, cls: type, **options: Any) -> None:
-            self.cls, self.asked = cls, options
-
-        def options(self, **options: Any) -> Actor:
-            return Actor(self.cls, **options)
-
-        def remote(self, *arguments: Any) -> Any:
-            return self.cls(*arguments)
-
-    environments: dict[str, str] = {}
-    contract: dict[str, dict[str, Any]] = {
-        "ray": {"remote": Actor},
-        "nemo_rl.distributed.ray_actor_environment_registry": {"ACTOR_ENVIRONMENT_REGISTRY": {}},
-        "nemo_rl.distributed.virtual_cluster": {"PY_EXECUTABLES": types.SimpleNamespace(SYSTEM="/the/trainer/s/python")},
-        "nemo_rl.environments.interfaces": {"EnvironmentReturn": EnvironmentReturn, "EnvironmentInterface": EnvironmentInterface},
-        "nemo_rl.environments.utils": {"ENV_REGISTRY": environments, "register_env": environments.__setitem__},
-    }
-    for name in ("nemo_rl", "nemo_rl.distributed", "nemo_rl.environments", *contract):
-        module = types.ModuleType(name)
-        module.__dict__.update(contract.get(name, {}))
-        monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.delitem(sys.modules, "rewards.adapters.nemo", raising=False)
+    """The adapter over the recorded contract, and `nemo.environments`, what is registered."""
+    environments = nemo_contract.install(monkeypatch)
     import rewards.adapters.nemo as adapter
 
+    monkeypatch.setattr(adapter, "environments", environments, raising=False)
     yield adapter
     sys.modules.pop("rewards.adapters.nemo", None)
 
@@ -220,15 +185,8 @@ def test_nemo_rl_makes_it_by_name_as_its_own_code_does(nemo: Any, monkeypatch: p
     """`create_env`: the registered name, the Python registered for it, then `.options(…).remote(config)`."""
     monkeypatch.setattr(nemo, "open_judge", lambda config: judge_of(longer))
     nemo.register("evalplanner")
-    utils, distributed = (
-        sys.modules[f"nemo_rl.{name}"] for name in ("environments.utils", "distributed.ray_actor_environment_registry")
-    )
-    path = utils.ENV_REGISTRY["evalplanner"]
-    module, _, name = path.rpartition(".")
-    made = getattr(importlib.import_module(module), name).options(
-        runtime_env={"py_executable": distributed.ACTOR_ENVIRONMENT_REGISTRY[path]}
-    )
-    assert made.asked == {"runtime_env": {"py_executable": "/the/trainer/s/python"}}
+    made = nemo_contract.actor(nemo.environments["evalplanner"])
+    assert made.asked == {"runtime_env": {"py_executable": nemo_contract.PYTHON}}
     environment = made.remote({"model": "m", "style": "evalplanner"})
     worse, better = environment.step([log("p", "x"), log("p", "xx")], [None] * 2).rewards.tolist()
     assert worse < 0.5 < better
