@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,24 @@ def data_folder() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("real data: set EVALPLANNER_DATA to a folder that holds it")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def laid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A desk that has every file that the documentation names; tests work at a `desk`, a copy."""
+    from tests.docs_desk import lay
+
+    return lay(tmp_path_factory.mktemp("laid"))
+
+
+@pytest.fixture
+def desk(laid: Path, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """Work at a desk of one's own, with scripted engines; gives the patches that hold there."""
+    from tests.docs_desk import played
+
+    shutil.copytree(laid, tmp_path / "desk", symlinks=True)
+    with played(tmp_path / "desk") as patch:
+        yield patch
 
 
 def weaken_the_seed(folder: Path) -> None:

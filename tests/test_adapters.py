@@ -6,15 +6,15 @@ import asyncio
 import importlib.util
 import inspect
 import sys
-import types
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from planner.errors import UserError
 from rewards.adapters import client
 from rewards.adapters.client import ask
+from tests import nemo_contract
 from tests.conftest import ROOT
 from tests.fake_server import FakeServer, reply, token
 from tests.judges import chain, judge_of, longer, shown_in, silent
@@ -147,28 +147,12 @@ def test_verl_s_own_router_serves_the_judge_and_a_baseline_is_the_anchor() -> No
 
 @pytest.fixture
 def nemo(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The adapter over the recorded contract of `nemo_rl.environments.interfaces`."""
+    """The adapter over the recorded contract, and `nemo.environments`, what is registered."""
+    environments = nemo_contract.install(monkeypatch)
+    import rewards.adapters.nemo as adapter
 
-    class EnvironmentReturn(NamedTuple):
-        observations: list[dict[str, str]]
-        metadata: list[Any]
-        next_stop_strings: list[Any]
-        rewards: Any
-        terminateds: Any
-        answers: list[str | None] | None = None
-
-    class EnvironmentInterface:
-        pass
-
-    interfaces = types.ModuleType("nemo_rl.environments.interfaces")
-    interfaces.EnvironmentReturn, interfaces.EnvironmentInterface = EnvironmentReturn, EnvironmentInterface  # type: ignore[attr-defined]
-    for name in ("nemo_rl", "nemo_rl.environments"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setitem(sys.modules, "nemo_rl.environments.interfaces", interfaces)
-    monkeypatch.delitem(sys.modules, "rewards.adapters.nemo", raising=False)
-    import rewards.adapters.nemo as module
-
-    yield module
+    monkeypatch.setattr(adapter, "environments", environments, raising=False)
+    yield adapter
     sys.modules.pop("rewards.adapters.nemo", None)
 
 
@@ -195,6 +179,17 @@ def test_nemo_rl_gets_a_reward_a_log_by_prompt(nemo: Any, monkeypatch: pytest.Mo
     assert [len(part) for part in (step.observations, step.metadata, step.next_stop_strings)] == [5] * 3
     assert environment.global_post_process_and_metrics("batch") == ("batch", {"judge/unread": 0.2})
     assert environment.global_post_process_and_metrics("batch")[1] == {"judge/unread": 0.0}
+
+
+def test_nemo_rl_makes_it_by_name_as_its_own_code_does(nemo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`create_env`: the registered name, the Python registered for it, then `.options(…).remote(config)`."""
+    monkeypatch.setattr(nemo, "open_judge", lambda config: judge_of(longer))
+    nemo.register("evalplanner")
+    made = nemo_contract.actor(nemo.environments["evalplanner"])
+    assert made.asked == {"runtime_env": {"py_executable": nemo_contract.PYTHON}}
+    environment = made.remote({"model": "m", "style": "evalplanner"})
+    worse, better = environment.step([log("p", "x"), log("p", "xx")], [None] * 2).rewards.tolist()
+    assert worse < 0.5 < better
 
 
 def test_nemo_rl_s_config_is_checked(nemo: Any) -> None:

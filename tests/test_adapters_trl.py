@@ -6,9 +6,12 @@ import asyncio
 import json
 import math
 import os
+import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +131,28 @@ def test_by_dotted_path_it_reads_the_file_that_the_environment_names(tmp_path: P
     adapter._configured.cache_clear()
     assert judge_reward(["p", "p"], ["x", "xxx"], gold=["xx", "xx"]) == [pytest.approx(0.2), pytest.approx(0.8)]
     adapter._configured.cache_clear()
+
+
+def test_async_grpo_can_send_the_function_to_its_rollout_process() -> None:
+    assert pickle.loads(pickle.dumps(judge_reward)) is judge_reward
+
+
+def test_groups_that_come_together_open_one_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+
+    def open_judge(config: Any) -> Judge:
+        time.sleep(0.05)
+        opened.append(config)
+        return judge_of(longer)
+
+    monkeypatch.delenv("EVALPLANNER_REWARD", raising=False)
+    monkeypatch.setattr(adapter, "open_judge", open_judge)
+    adapter._configured.cache_clear()
+    with ThreadPoolExecutor(4) as pool:
+        said = [*pool.map(lambda n: judge_reward(["p", "p"], ["x", "xx"]), range(4))]
+    adapter._configured.cache_clear()
+    assert len(opened) == 1
+    assert all(one == said[0] for one in said)
 
 
 # -- texts -------------------------------------------------------------------------------------------------------------

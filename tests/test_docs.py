@@ -1,89 +1,244 @@
-"""The documentation tells no lies: links lead somewhere, commands are ones that exist, and those of the tutorial are executed."""
+"""The documentation tells no lies: links lead somewhere, every command runs, every snippet does what its page says.
+
+Each command of README.md and docs/ is run at a desk that has what the pages name (`tests/docs_desk.py`): whole where that is cheap, else up to
+its first step. Commands of other projects are held to the options that theirs have. A command that no test knows how to run fails.
+"""
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
+import inspect
 import os
 import re
-import shlex
+import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from cli.main import app
+from planner.models import EMBEDDED
+from rewards.config import RewardConfig
+from selftrain import run
 from selftrain.config import load_config
 from selftrain.dry_run import read_launch
 from tests.conftest import ROOT
+from tests.docs_desk import Reached
+from tests.documents import Command, commands, every_command, launch
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-_ENVIRONMENT = re.compile(r"^[A-Z_]+=")
-
-
-def commands(page: Path) -> list[str]:
-    """Every command in a page's bash blocks, continued lines joined, without comments."""
-    found = []
-    for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
-        lines = block.replace("\\\n", " ").splitlines()
-        found += [line.strip() for line in lines if line.strip() and not line.lstrip().startswith(("#", "|"))]
-    return found
-
-
-EVERY = [(page.relative_to(ROOT), line) for page in PAGES for line in commands(page)]
-
-
-def words(line: str) -> list[str]:
-    """A command's words; what stands before it in the environment is left out."""
-    split = shlex.split(line, comments=True)
-    while split and _ENVIRONMENT.match(split[0]):
-        split = split[1:]
-    return split
+EVERY = every_command()
+RUNNER = CliRunner(env={"COLUMNS": "200"})
+THEIRS = {
+    "openrlhf.cli.train_ppo_ray": {
+        "--reward.remote_url", "--actor.model_name_or_path", "--data.prompt_dataset", "--data.input_key", "--data.label_key",
+        "--data.apply_chat_template", "--rollout.n_samples_per_prompt", "--algo.advantage.estimator", "--ckpt.output_dir",
+    },
+    "verl.trainer.main_ppo": {
+        "algorithm.adv_estimator", "data.train_files", "data.val_files", "actor_rollout_ref.model.path", "actor_rollout_ref.rollout.n",
+        "reward.custom_reward_function.path", "reward.custom_reward_function.name", "reward.reward_model.enable",
+        "reward.reward_model.model_path",
+    },
+}  # fmt: skip
+"""Options that OpenRLHF 0.11 and verl 0.9 have, by their own examples."""
 
 
 def test_there_are_commands_to_hold() -> None:
-    assert len(EVERY) > 20
-    assert len(commands(ROOT / "docs" / "tutorial.md")) == 5
+    assert len(EVERY) > 90
+    assert len(tutorial()) == 5
 
 
-@pytest.mark.parametrize(("page", "line"), [one for one in EVERY if words(one[1])[:1] == ["evalplanner"]], ids=str)
-def test_a_command_of_ours_has_the_arguments_that_a_page_gives_it(page: Path, line: str) -> None:
-    """Parsed, not run: a name or an option that is no more stops here."""
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+def slow(one: Command) -> bool:
+    """Whether a command needs another project's parser, or opens a tokenizer: seconds each."""
+    words = one.words
+    dry = "--dry-run" in words and any(word.endswith("toml") and _embedded(word) for word in words)
+    return dry or words[:1] in (["trl"], ["schemathesis"]) or words[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]
+
+
+def _embedded(config: str) -> bool:
+    return load_config(ROOT / config).model == EMBEDDED
+
+
+@pytest.mark.parametrize(
+    "one", [pytest.param(one, marks=[pytest.mark.slow] if slow(one) else [], id=f"{one.page}: {one.text}"[:120]) for one in EVERY]
+)
+def test_a_command_runs(one: Command, desk: pytest.MonkeyPatch) -> None:
+    for name, value in one.environment.items():
+        desk.setenv(name, value)
+    match one.words:
+        case ["evalplanner", *rest]:
+            ours(rest)
+        case ["accelerate", "launch", *rest]:
+            launched(rest)
+        case ["python", "selftrain/run.py", *rest]:
+            assert rest == ["--dry-run"] or run.main(rest) == 0
+        case ["python", "-m", "eval.run" | "eval.rescore" | "eval.benchmarks.followbench" as module, *rest]:
+            assert not rest or module_main(module)(rest) == 0
+        case ["python", "-m", "vllm.entrypoints.openai.api_server", *rest]:
+            served_by_vllm(rest)
+        case ["python", str(path), *rest] if path.startswith(("bench/", "tools/")):
+            parsed(path, rest, desk)
+        case ["make", *rest]:
+            done = subprocess.run(["make", "-n", *rest], cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+        case ["pytest", *paths]:
+            assert all((ROOT / path).exists() for path in paths)
+        case ["pip", "install", *rest]:
+            installed(rest)
+        case ["curl", *rest]:
+            curl(rest)
+        case ["trl", "grpo", *rest]:
+            trl_grpo(rest)
+        case ["schemathesis", "run", *rest]:
+            done = subprocess.run([Path(sys.executable).with_name("schemathesis"), "run", "--help"], capture_output=True, text=True)
+            assert all(word in done.stdout for word in rest if word.startswith("--"))
+        case ["python3", "-m", str(module), *rest]:
+            theirs(module, rest)
+        case ["uv", "run", "python", str(script), *_]:
+            assert f'title="{script}"' in (ROOT / one.page).read_text()
+        case _:
+            pytest.fail(f"{one.page}: no test runs {one.text!r}")
+
+
+def ours(rest: list[str]) -> None:
+    """`evalplanner …`: to its end, or to its first step; one that is only named is there."""
     group: Any = typer.main.get_command(app)
-    rest = words(line)[1:]
-    while isinstance(group, click.Group) or hasattr(group, "commands"):
-        command = group.commands.get(rest[0]) if rest else None
-        assert command is not None, f"{page}: no command {rest[:1]}"
-        group, rest = command, rest[1:]
-    if group.name == "eval":  # its options are eval.run's
-        from eval.benchmarks import BENCHMARKS
-
-        assert rest[0] in BENCHMARKS
+    names = list(rest)
+    while names and hasattr(group, "commands"):
+        if names[0].startswith("-"):
+            break
+        assert names[0] in group.commands, f"no command {names[0]}"
+        group = group.commands[names.pop(0)]
+    if not names and group.name not in ("doctor", "models", "serve", "ui"):
+        assert isinstance(group, click.Command) or hasattr(group, "commands")
         return
-    group.make_context(group.name, rest)
+    if names == ["--install-completion"]:
+        assert any("--install-completion" in one.opts for one in group.params)
+        return
+    done = RUNNER.invoke(app, rest)
+    if not isinstance(done.exception, Reached):
+        assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
 
 
-@pytest.mark.parametrize(("page", "line"), [one for one in EVERY if "selftrain/run.py" in one[1]], ids=str)
-def test_a_run_that_a_page_starts_has_a_config_that_loads(page: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    split = words(line)
-    after = split[split.index("selftrain/run.py") + 1 :]
-    launch = next((word for word in split if word.startswith("configs/accelerate/")), None)
-    config = next(word for word in after if word.endswith(".toml") and not word.startswith("configs/accelerate/"))
-    overrides = [word for word in after if "=" in word]
-    loaded = load_config(config, overrides)
-    if launch and "--dry-run" not in split:
-        read_launch(launch, loaded)
+def launched(rest: list[str]) -> None:
+    """`accelerate launch …`: accelerate takes the options, the launch file fits the config, and the run would begin."""
+    file, arguments = launch(rest if "selftrain/run.py" in rest else [*rest, "selftrain/run.py"], Path.cwd())
+    if not arguments:  # named in passing
+        return
+    if file:
+        read_launch(file, load_config(arguments[0], arguments[1:]))
+    with pytest.raises(Reached):
+        run.main(arguments)
 
 
-@pytest.mark.parametrize(("page", "line"), EVERY, ids=str)
-def test_files_of_ours_that_a_command_names_are_there(page: Path, line: str) -> None:
-    for word in re.findall(r"(?:configs|bench|tools|selftrain|tests)/[\w./-]+\.(?:py|toml|yaml)", line):
-        assert (ROOT / word).is_file(), f"{page}: {word}"
-    for module in re.findall(r"python -m ([\w.]+)", line):
-        assert (ROOT / f"{module.replace('.', '/')}.py").is_file() or module == "pytest", f"{page}: {module}"
+def module_main(module: str) -> Any:
+    return importlib.import_module(module).main
+
+
+def parsed(path: str, rest: list[str], patch: pytest.MonkeyPatch) -> None:
+    """A script's own parser takes the arguments; what it takes for overrides is right for its config."""
+    patch.setattr(sys, "argv", [path, *rest])
+
+    def stop(parse: Any) -> Any:
+        def parse_and_stop(self: Any, *arguments: Any) -> Any:
+            asked = parse(self, *arguments)
+            if getattr(asked, "overrides", None):
+                load_config(asked.config, asked.overrides)
+            raise Reached
+
+        return parse_and_stop
+
+    for name in ("parse_args", "parse_intermixed_args"):
+        patch.setattr(argparse.ArgumentParser, name, stop(getattr(argparse.ArgumentParser, name)))
+    with pytest.raises(Reached):
+        runpy.run_path(str(ROOT / path), run_name="__main__")
+
+
+def installed(rest: list[str]) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for word in rest:
+        if found := re.fullmatch(r"\.\[(\w+)\]", word):
+            assert found[1] in extras
+        elif word != "-e":
+            assert importlib.util.find_spec(word), f"{word} is not what our adapters import"
+
+
+def curl(rest: list[str]) -> None:
+    """Sent to a real server over a scripted judge, which answers."""
+    import httpx
+
+    from tests.serving import running
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("-H", action="append", default=[])
+    parser.add_argument("-d")
+    parser.add_argument("-N", action="store_true")
+    asked = parser.parse_intermixed_args(rest)
+    headers = dict(header.split(": ", 1) for header in asked.H)
+    key = headers["Authorization"].removeprefix("Bearer ") if "Authorization" in headers else None
+    with running(key=key, scoring={"strategy": "all_pairs"}) as server:
+        url = asked.url.replace("http://127.0.0.1:8100", server.url)
+        assert url.startswith(server.url)
+        reply = httpx.request("POST" if asked.d else "GET", url, headers=headers, content=asked.d, timeout=20)
+    assert reply.status_code == 200, reply.text
+    if '"stream": true' in (asked.d or ""):
+        assert reply.text.rstrip().rpartition("event: ")[2].startswith("judgment")
+
+
+def trl_grpo(rest: list[str]) -> None:
+    """TRL's own parser knows every option, and the dotted path leads to a function."""
+    from trl.scripts.grpo import make_parser
+
+    if not rest:  # named in passing
+        return
+    asked, *_ = make_parser().parse_args_and_config(rest)
+    (path,) = asked.reward_funcs
+    module, _, name = path.rpartition(".")
+    assert callable(getattr(importlib.import_module(module), name))
+    RewardConfig.model_validate(tomllib.loads(Path(os.environ["EVALPLANNER_REWARD"]).read_text()))
+
+
+def served_by_vllm(rest: list[str]) -> None:
+    from vllm.entrypoints.openai.cli_args import make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    assert Path(make_arg_parser(FlexibleArgumentParser()).parse_args(rest).model, "judge.json").is_file()
+
+
+def theirs(module: str, rest: list[str]) -> None:
+    """Another project's trainer: options that it has, files and arguments that we have."""
+    arguments = inspect.signature(adapter_at("verl").compute_score).parameters
+    for word in rest:
+        name, _, value = word.partition("=")
+        if name.startswith("+reward.custom_reward_function.reward_kwargs."):
+            assert name.rpartition(".")[2] in arguments
+        elif name.startswith("--") or "=" in word:
+            assert name in THEIRS[module], f"{module} is not known to have {name}"
+        for text in (word, value):
+            if text.startswith("/path/to/evalplanner/"):
+                assert (ROOT / text.removeprefix("/path/to/evalplanner/")).is_file()
+
+
+def adapter_at(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "rewards" / "adapters" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# -- the site, and the tutorial ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -95,6 +250,8 @@ def test_the_site_builds_and_every_link_leads_somewhere(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     api = (tmp_path / "site" / "api" / "index.html").read_text()
     assert "compare_many" in api, "the reference is made from the docstrings"
+    page = (tmp_path / "site" / "trainers" / "trl" / "index.html").read_text()
+    assert '<span class="filename">reward.toml</span>' in page, "a titled block is shown as one"
 
 
 @pytest.mark.slow
@@ -102,12 +259,17 @@ def test_the_site_builds_and_every_link_leads_somewhere(tmp_path: Path) -> None:
 def test_the_tutorial_s_commands_run_in_order(tmp_path: Path) -> None:
     """As written, in a folder that has the configs and nothing else."""
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    for line in commands(ROOT / "docs" / "tutorial.md"):
-        name, *rest = words(line)
+    for one in tutorial():
+        name, *rest = one.words
         assert name == "evalplanner"
         done = subprocess.run(
             [sys.executable, "-m", "cli.main", *rest], cwd=tmp_path, capture_output=True, text=True, timeout=1100, check=False,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
-        assert done.returncode == 0, f"{line}\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
+        assert done.returncode == 0, f"{one.text}\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
     assert "<h1>Run first</h1>" in (tmp_path / "runs" / "first" / "report.html").read_text()
+
+
+def tutorial() -> list[Command]:
+    """The tutorial's blocks; what it names in passing is not a step of it."""
+    return list(commands(ROOT / "docs" / "tutorial.md", spans=False))

@@ -14,6 +14,7 @@ from selftrain.dry_run import dry_run
 from selftrain.forecast import Forecast, Launch, Stage, measure
 from selftrain.hardware import HARDWARE, KNOWN, training_gb
 from tests.conftest import ROOT
+from tests.documents import every_command, launch
 
 EIGHT, SEVENTY = KNOWN["meta-llama/Llama-3.1-8B-Instruct"], KNOWN["meta-llama/Llama-3.3-70B-Instruct"]
 CLUSTER = [("8b", "gpu-8-zero3"), ("70b", "nodes-4-zero3"), ("8b-lora", "gpu-1"), ("j1", "gpu-8-zero3")]
@@ -107,30 +108,26 @@ def test_what_the_run_would_refuse_is_refused(arguments: list[str], said: str, m
 
 
 def launches() -> list[tuple[str, list[str]]]:
-    """(where, words after `selftrain/run.py`, the accelerate file first) of every launch command in the documents and configs."""
-    found = []
-    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "configs").rglob("*.toml")),
-             *sorted((ROOT / "configs").rglob("*.yaml"))]  # fmt: skip
-    for path in files:
+    """(where, words after `accelerate launch`) of every launch command in the documents, and in the comments of configs."""
+    found = [(one.page, one.words[2:]) for one in every_command() if one.words[:2] == ["accelerate", "launch"]]
+    for path in (*sorted((ROOT / "configs").rglob("*.toml")), *sorted((ROOT / "configs").rglob("*.yaml"))):
         text = re.sub(r"\\\n(#\s*)?\s*", " ", path.read_text())
-        for command in re.findall(r"accelerate launch (.*?selftrain/run\.py configs/.*)", text):
-            words = shlex.split(command.partition("`")[0], comments=True)
-            if "--config_file" not in words:  # named in passing
-                continue
-            launch = words[words.index("--config_file") + 1]
-            found.append(
-                (path.name, [words[words.index("selftrain/run.py") + 1], launch, *words[words.index("selftrain/run.py") + 2 :]])
-            )
-    return found
+        commands = re.findall(r"accelerate launch (.*?selftrain/run\.py configs/.*)", text)
+        found += [(path.name, shlex.split(command, comments=True)) for command in commands]
+    return [(where, words) for where, words in found if "--config_file" in words]  # others are named in passing
 
 
 def test_documents_name_launches() -> None:
-    assert len(launches()) >= 8
-    assert {Path(words[1]).stem for _, words in launches()} >= {"cpu-1", "cpu-2-zero2", "gpu-1", "gpu-8-zero3", "nodes-4-zero3"}
+    assert len(launches()) >= 15
+    files = {Path(words[words.index("--config_file") + 1]).stem for _, words in launches()}
+    assert files >= {"cpu-1", "cpu-2-zero2", "gpu-1", "gpu-8-zero3", "nodes-4-zero3"}
 
 
 @pytest.mark.slow  # opens the embedded model's tokenizer
 @pytest.mark.parametrize(("where", "words"), launches(), ids=[f"{where}-{i}" for i, (where, _) in enumerate(launches())])
-def test_every_launch_in_the_documents_passes(where: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_launch_in_the_documents_passes(
+    where: str, words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:  # fmt: skip
     monkeypatch.chdir(ROOT)
-    assert dry_run(words), where
+    file, (config, *overrides) = launch(words, tmp_path)
+    assert dry_run([config, str(file), *overrides]), where

@@ -1,7 +1,7 @@
 """The judge as an environment of NeMo-RL: one step, a reward from comparing the responses to each prompt of the batch.
 
-    from nemo_rl.environments.utils import register_env
-    register_env("evalplanner", "rewards.adapters.nemo.JudgeEnvironment")
+    from rewards.adapters.nemo import register
+    register("evalplanner")              # before NeMo-RL's own script makes its environments
 
 `env.evalplanner` in NeMo-RL's config holds the keys of `rewards/config.py`; set `url` to a judge that is served already. NeMo-Gym's `/compare` and
 `/verify` are routes of `evalplanner serve`. Where `metrics["judge/unread"]` is not 0, as many rewards are the neutral 0.5.
@@ -12,8 +12,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+import ray
 import torch
+from nemo_rl.distributed.ray_actor_environment_registry import ACTOR_ENVIRONMENT_REGISTRY
+from nemo_rl.distributed.virtual_cluster import PY_EXECUTABLES
 from nemo_rl.environments.interfaces import EnvironmentInterface, EnvironmentReturn
+from nemo_rl.environments.utils import register_env
 from pydantic import ValidationError
 
 from planner.errors import UserError
@@ -76,6 +80,17 @@ class JudgeEnvironment(EnvironmentInterface):  # type: ignore[misc]
         share = self._unread / self._scored if self._scored else 0.0
         self._unread = self._scored = 0
         return batch, {"judge/unread": share}
+
+
+JudgeActor = ray.remote(JudgeEnvironment)
+"""What NeMo-RL makes an environment of: it asks every class for `.options(…).remote(config)`."""
+
+
+def register(name: str) -> None:
+    """Make the judge known to NeMo-RL as an environment, in the Python that the trainer itself runs in."""
+    actor = f"{__name__}.JudgeActor"
+    ACTOR_ENVIRONMENT_REGISTRY[actor] = PY_EXECUTABLES.SYSTEM
+    register_env(name, actor)
 
 
 def _plain(message: Any) -> dict[str, Any]:

@@ -3,6 +3,8 @@
     trainer = GRPOTrainer(model, reward_funcs=JudgeReward(scorer), …)
     trl grpo --reward_funcs rewards.adapters.trl.judge_reward …        # configured by the TOML file that EVALPLANNER_REWARD names
 
+AsyncGRPO sends its reward functions to another process, so it takes `judge_reward`, which pickles, and no `JudgeReward`, whose engine does not.
+
 Groups are found by prompt. A call sees the rows of its own process only, and TRL checks that groups are whole over all processes
 together, not in each; a torn group would be compared with itself and look fine. So with more than one process the size of a
 group must be given, and a torn one is refused with the setting that mends it.
@@ -141,9 +143,14 @@ def _configured() -> JudgeReward:
     )  # fmt: skip
 
 
+_opening = Lock()
+
+
 def judge_reward(prompts: Sequence[str | Messages], completions: Sequence[str | Messages], **columns: Any) -> list[float | None]:
     """`JudgeReward` by dotted path; the judge is opened at the first call, from the file that `EVALPLANNER_REWARD` names."""
-    return _configured()(prompts, completions, **columns)
+    with _opening:  # AsyncGRPO's first groups come together, and one judge is enough
+        reward = _configured()
+    return reward(prompts, completions, **columns)
 
 
 def _report(scores: Sequence[GroupScore], log_metric: Callable[[str, float], None] | None) -> None:
