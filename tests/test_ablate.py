@@ -11,7 +11,8 @@ import pytest
 from bench import ablate
 from planner.errors import UserError
 from selftrain.config import Config
-from tests.conftest import ROOT, tiny_config
+from tests.conftest import ROOT
+from tests.test_data_build import source_config
 from tests.test_loop import write_config
 
 CPU = str(ROOT / "configs/cpu.toml")
@@ -63,10 +64,21 @@ def test_what_overlaps_is_not_told_apart() -> None:
     assert "| nll | 1 | | | | too slow |" in printed
 
 
+def put_finished(run: Path) -> Path:
+    """A run's summary with what is read of it: all that a finished cell is asked for."""
+    interval = {"accuracy": [0.1, 0.9], "position_consistent": [0.1, 0.9]}
+    score = {"name": "M1_SFT", "split": "known", "n": 6, "accuracy": 0.5, "position_consistent": 0.5, "ci95": interval}
+    run.mkdir(parents=True)
+    (run / "summary.json").write_text(json.dumps({"name": run.name, "checkpoints": [score]}))
+    return run / "summary.json"
+
+
 @pytest.mark.slow
 def test_a_cell_out_of_time_is_gone_on_with(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    config = tiny_config(tmp_path, tiny_model, iterations=[{"pairs": 8, "train": ["sft"]}])
-    path = write_config(tmp_path, config)
+    """The base is there; the cell is a whole run, here one on problems, whose responses the seed writes first."""
+    path = write_config(tmp_path, source_config("math", tmp_path, tiny_model))
+    base, cell = (tmp_path / "runs" / f"tiny-ablate-{name}" for name in ("base-as-configured", "train-forced-no"))
+    finished = [put_finished(base), cell / "summary.json"]
     arguments = ["ablate.py", str(path), "--only", "train_forced"]
     monkeypatch.setattr("sys.argv", [*arguments, "--minutes", "0.02"])
     assert ablate.main() == 1
@@ -74,9 +86,10 @@ def test_a_cell_out_of_time_is_gone_on_with(tiny_model: Path, tmp_path: Path, mo
     monkeypatch.setattr("sys.argv", arguments)
     assert ablate.main() == 0
     printed = capsys.readouterr().out
-    assert printed.count("| train_forced | no | 6 |") == 1
-    summary = tmp_path / "runs/tiny-ablate-base-as-configured/summary.json"
-    before = summary.stat().st_mtime_ns
+    assert printed.count("| base | as-configured | 6 |") == 1
+    assert printed.count("| train_forced | no | 4 |") == 1
+    before = [summary.stat().st_mtime_ns for summary in finished]
     assert ablate.main() == 0
-    assert summary.stat().st_mtime_ns == before
-    assert json.loads(summary.read_text())["name"] == "tiny-ablate-base-as-configured"
+    assert [summary.stat().st_mtime_ns for summary in finished] == before
+    assert [json.loads(summary.read_text())["name"] for summary in finished] == [base.name, cell.name]
+    assert json.loads((cell / "pairs" / "source.json").read_text())["hygiene"]["counts"]["kept"] >= 16

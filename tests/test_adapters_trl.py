@@ -234,8 +234,7 @@ def grpo(tiny_model: Path, out: Path, reward: Any, *, steps: int, prompts: list[
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [JudgeReward, AsyncJudgeReward])
-@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize(("kind", "chat"), [(JudgeReward, False), (AsyncJudgeReward, True)])
 def test_grpo_takes_it_sync_and_async_plain_and_chat(tiny_model: Path, tmp_path: Path, kind: Any, chat: bool) -> None:
     prompts = [user(text) if chat else text for text in ("Name a river.", "Name a city.")]
     trainer = grpo(tiny_model, tmp_path, kind(scorer(strategy="all_pairs")), steps=2, prompts=prompts)
@@ -261,6 +260,7 @@ def test_twenty_steps_of_grpo_with_the_embedded_judge(tiny_model: Path, tmp_path
     trainer = grpo(tiny_model, tmp_path, reward, steps=20, prompts=prompts)
     logged = [entry for entry in trainer.state.log_history if "rewards/judge_reward/mean" in entry]
     assert len(logged) == 20
+    assert all(entry["judge/judgments"] > 0 for entry in logged)
     assert len(reward.given) == 80
     assert sum(value is not None for value in reward.given) > 70
     assert len(set(reward.given)) > 20

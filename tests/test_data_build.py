@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import tomli_w
+from typer.testing import CliRunner
 
+from cli.main import app
 from planner.engines.base import Engine, Request
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
@@ -25,6 +27,7 @@ from selftrain.pairs.hygiene import instruction_key
 from tests.conftest import ROOT, tiny_config
 
 SHIPPED = sorted((ROOT / "configs" / "data").glob("*.toml"))
+RUNNER = CliRunner(env={"COLUMNS": "120"})
 
 
 def sums(path: Path, count: int) -> str:
@@ -247,7 +250,7 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.slow  # five processes
+@pytest.mark.slow  # two processes
 def test_the_command_builds_and_shows(tmp_path: Path) -> None:
     path = tmp_path / "d.toml"
     path.write_text(tomli_w.dumps(config(tmp_path).model_dump(mode="json", exclude_none=True)))
@@ -260,21 +263,27 @@ def test_the_command_builds_and_shows(tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     for part in ("A 15 · B 15", "math/sums 10", "(better)"):
         assert part in shown.stdout
+
+
+def test_a_pair_is_shown_as_the_text_that_it_is(tmp_path: Path) -> None:
     plain = tmp_path / "plain.jsonl"
     plain.write_text(json.dumps({"instruction": "[bold]i[/bold]\x1b[31m", "chosen": "c", "rejected": "r"}) + "\n")
-    as_text = cli("inspect", str(plain))
+    as_text = RUNNER.invoke(app, ["data", "inspect", str(plain)])
+    assert as_text.exit_code == 0, as_text.stderr
     assert r"[bold]i[/bold]\x1b[31m" in as_text.stdout
-    for name, content, told in (
-        ("none.jsonl", None, "is not there"),
-        ("empty.jsonl", "", "is empty"),
-        ("torn.jsonl", "{", "is not JSON"),
-    ):
-        if content is not None:
-            (tmp_path / name).write_text(content)
-        failed = cli("inspect", str(tmp_path / name))
-        assert (failed.returncode, failed.stdout) == (2, "")
-        assert told in failed.stderr
-        assert len(failed.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(None, "is not there"), ("", "is empty"), ("{", "is not JSON")], ids=["none", "empty", "torn"]
+)
+def test_a_file_that_cannot_be_shown_is_one_line(tmp_path: Path, content: str | None, told: str) -> None:
+    path = tmp_path / "pairs.jsonl"
+    if content is not None:
+        path.write_text(content)
+    failed = RUNNER.invoke(app, ["data", "inspect", str(path)])
+    assert (failed.exit_code, failed.stdout) == (2, "")
+    assert told in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
 
 
 def test_a_file_of_one_label_almost_only_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -373,23 +382,12 @@ def test_a_run_makes_its_pairs_of_every_source(source: str, tiny_model: Path, tm
 
 
 @pytest.mark.slow
-def test_the_whole_loop_runs_on_problems(tiny_model: Path, tmp_path: Path) -> None:
-    file = tmp_path / "run.toml"
-    file.write_text(tomli_w.dumps(source_config("math", tmp_path, tiny_model)))
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "selftrain" / "run.py"), str(file)], capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "runs" / "tiny" / "summary.json").is_file()
-
-
-@pytest.mark.slow
 def test_a_math_build_with_the_embedded_model_through_vllm(embedded_engine: Engine, tmp_path: Path) -> None:
-    """Fifty easy sums, four solutions each: some right, some wrong, every one decided."""
+    """Twenty-five easy sums, four solutions each: some right, some wrong, every one decided."""
     rows = [
         {"question": f"Tom has {a} apples and buys {b} more. How many apples does Tom have now?", "answer": str(a + b)}
         for a in range(3, 8)
-        for b in range(2, 12)
+        for b in range(2, 7)
     ]
     path = tmp_path / "easy.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -407,8 +405,8 @@ def test_a_math_build_with_the_embedded_model_through_vllm(embedded_engine: Engi
     card = build(found, lambda *_: Kept(), print)  # type: ignore[arg-type, return-value]
     made = card.sources[0].made
     print(made)
-    assert sum(count for name, count in made.items() if name.startswith("solutions_")) == 200
-    assert sum(count for name, count in made.items() if name.startswith("problems_")) == 50
+    assert sum(count for name, count in made.items() if name.startswith("solutions_")) == 100
+    assert sum(count for name, count in made.items() if name.startswith("problems_")) == 25
     assert made["solutions_right"] > 0
     assert made["solutions_wrong"] > 0
     assert len(pairs(found.folder, "train-1")) == 4

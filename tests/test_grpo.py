@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +164,24 @@ def judge(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def kill_while_it_trains(tmp_path: Path, judge: Path) -> tuple[Path, str]:
+    """(run folder, what the second attempt printed) of a run that was killed once and then came to its end."""
+    path = write_config(tmp_path, config(tmp_path, judge, controls=["verdict_only"]))
+    folder = tmp_path / "runs" / "tiny"
+    process = subprocess.Popen(command(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kill_when(process, lambda: (folder / "iter-1/grpo/train/checkpoint-2/trainer_state.json").exists())
+    return folder, run(path).stdout
+
+
+@pytest.fixture(scope="module")
+def killing(judge: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[tuple[Path, str]]]:
+    """The killed run, while other tests train in this process."""
+    with ThreadPoolExecutor(1) as beside:
+        yield beside.submit(kill_while_it_trains, tmp_path_factory.mktemp("killed"), judge)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("killing")
 def test_grpo_moves_weights_and_a_stopped_one_goes_on_to_the_same(judge: Path, tmp_path: Path) -> None:
     """Steps 1-2, a torn checkpoint, resume to 4: equal to four steps at once; rewards, outcomes and tokens are on file."""
     import torch
@@ -200,30 +219,6 @@ def test_grpo_moves_weights_and_a_stopped_one_goes_on_to_the_same(judge: Path, t
 
 
 @pytest.mark.slow
-def test_a_run_of_grpo_killed_while_it_trains_goes_on_and_is_kept_and_told(judge: Path, tmp_path: Path) -> None:
-    path = write_config(tmp_path, config(tmp_path, judge, controls=["verdict_only"]))
-    folder = tmp_path / "runs" / "tiny"
-    process = subprocess.Popen(command(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    kill_when(process, lambda: (folder / "iter-1/grpo/train/checkpoint-2/trainer_state.json").exists())
-    done = run(path)
-    assert "iter-1/grpo · 16 prompts, both orders of 8 pairs" not in done.stdout, "rows are not written twice"
-    assert "iter-1/grpo · grpo on 16 rows · 8 steps · reward " in done.stdout
-    log = list(read_log(folder / "iter-1/grpo/train/log.jsonl"))
-    assert {one["step"] for one in log} == set(range(1, 9))
-    assert len(log) <= 8 + 2, "at most what came after the last checkpoint was done twice"
-    (made, *_) = [json.loads(line) for line in (folder / "checkpoints.jsonl").read_text().splitlines()]
-    assert (made["name"], made["parent"], made["method"]) == ("M1_GRPO", "seed", "grpo")
-    card = (folder / "M1_GRPO" / "README.md").read_text()
-    assert "1 right, 1 more if right in both orders" in card
-    summary = json.loads((folder / "summary.json").read_text())
-    assert [one["name"] for one in summary["checkpoints"] if one["split"] == "known"] == ["seed", "M1_GRPO"]
-    (told,) = [one for one in summary["stages"] if one["stage"] == "iter-1/grpo/train"]
-    assert told["train_tokens"] > told["generated_tokens"] > 0
-    assert not (folder / "iter-1/grpo/chains").exists(), "no sampling stage"
-    assert "GRPO reward" in (folder / "report.html").read_text()
-
-
-@pytest.mark.slow
 def test_shuffled_rows_stop_the_training_in_one_line(judge: Path, tmp_path: Path) -> None:
     settings = Config.model_validate(config(tmp_path, judge))
     rows = tmp_path / "grpo.jsonl"
@@ -244,3 +239,24 @@ def test_adapters_train_by_grpo(judge: Path, tmp_path: Path) -> None:
     assert not list(made.glob("adapter_*"))
     before, after = weights(judge), weights(made)
     assert any(not before[key].equal(after[key].to(before[key].dtype)) for key in before)
+
+
+# Last: until now it went on beside the others.
+@pytest.mark.slow
+def test_a_run_of_grpo_killed_while_it_trains_goes_on_and_is_kept_and_told(killing: Future[tuple[Path, str]]) -> None:
+    folder, printed = killing.result()
+    assert "iter-1/grpo · 16 prompts, both orders of 8 pairs" not in printed, "rows are not written twice"
+    assert "iter-1/grpo · grpo on 16 rows · 8 steps · reward " in printed
+    log = list(read_log(folder / "iter-1/grpo/train/log.jsonl"))
+    assert {one["step"] for one in log} == set(range(1, 9))
+    assert len(log) <= 8 + 2, "at most what came after the last checkpoint was done twice"
+    (made, *_) = [json.loads(line) for line in (folder / "checkpoints.jsonl").read_text().splitlines()]
+    assert (made["name"], made["parent"], made["method"]) == ("M1_GRPO", "seed", "grpo")
+    card = (folder / "M1_GRPO" / "README.md").read_text()
+    assert "1 right, 1 more if right in both orders" in card
+    summary = json.loads((folder / "summary.json").read_text())
+    assert [one["name"] for one in summary["checkpoints"] if one["split"] == "known"] == ["seed", "M1_GRPO"]
+    (told,) = [one for one in summary["stages"] if one["stage"] == "iter-1/grpo/train"]
+    assert told["train_tokens"] > told["generated_tokens"] > 0
+    assert not (folder / "iter-1/grpo/chains").exists(), "no sampling stage"
+    assert "GRPO reward" in (folder / "report.html").read_text()

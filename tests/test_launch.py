@@ -18,11 +18,13 @@ import pytest
 from planner.records import Chain, Plan
 from planner.store import Shards
 from selftrain.checkpoints import candidates
-from selftrain.config import Config
+from selftrain.config import Config, load_config
 from selftrain.launch import World
 from selftrain.lock import lock_run
+from selftrain.steps import Run
+from selftrain.train import TrainJob, train
 from tests.conftest import ROOT, tiny_config
-from tests.test_loop import write_config
+from tests.test_loop import run_here, write_config
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +32,8 @@ pytestmark = pytest.mark.slow
 SAMPLED = ("judged.jsonl", "sft.jsonl")
 
 
-def two_rank_config(folder: Path, model: Path) -> Path:
-    config = tiny_config(folder, model, iterations=[{"pairs": 16, "train": ["sft", "dpo"]}], processes=2)
+def two_rank_config(folder: Path, model: Path, methods: tuple[str, ...] = ("sft", "dpo")) -> Path:
+    config = tiny_config(folder, model, iterations=[{"pairs": 16, "train": methods}], processes=2)
     config["sft"] |= {"micro_batch_size": 2, "save_every": 3, "max_steps": 12, "epochs": 4}
     config["dpo"] |= {"micro_batch_size": 2, "save_every": 100, "max_steps": 2}
     return write_config(folder, config)
@@ -64,14 +66,16 @@ def stage_of_rank_1(launcher: subprocess.Popen[bytes], stage: str, ready: Callab
 
 @pytest.fixture(scope="module")
 def one(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of one undisturbed process."""
-    folder = tmp_path_factory.mktemp("one")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "selftrain/run.py"), str(two_rank_config(folder, tiny_model)), "processes=1"],
-        capture_output=True, text=True, timeout=1100, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "runs" / "tiny"
+    """The run folder of one undisturbed process, as far as it is compared: what it samples, its rows, and SFT's losses."""
+    config = load_config(two_rank_config(tmp_path_factory.mktemp("one"), tiny_model), ["processes=1"])
+    run = Run(config, World(config))
+    run.make_pairs()
+    (iteration,) = run.iterations
+    chains = run.sample(iteration, "sft", run.seed)
+    rows = run.rows(iteration, "sft", chains)
+    train(config, TrainJob(method="sft", rows=str(rows), start=run.seed.path, out=str(run.folder / "iter-1/sft/train")))
+    run.rows(iteration, "dpo", chains)
+    return run.folder
 
 
 def same_records(one: Path, other: Path) -> None:
@@ -81,7 +85,6 @@ def same_records(one: Path, other: Path) -> None:
         assert sorted(found[0]) == sorted(found[1]), kind
     for name in SAMPLED:
         assert (one / "iter-1/sft" / name).read_bytes() == (other / "iter-1/sft" / name).read_bytes(), name
-    assert (one / "iter-1/dpo/dpo.jsonl").read_bytes() == (other / "iter-1/dpo/dpo.jsonl").read_bytes()
 
 
 def losses(run: Path) -> list[float]:
@@ -96,6 +99,7 @@ def test_two_ranks_make_what_one_makes(one: Path, tiny_model: Path, tmp_path: Pa
     assert process.wait(timeout=1100) == 0, stderr.read_text()[-3000:]
     two = tmp_path / "runs" / "tiny"
     same_records(one, two)
+    assert (one / "iter-1/dpo/dpo.jsonl").read_bytes() == (two / "iter-1/dpo/dpo.jsonl").read_bytes()
     assert len(list((two / "iter-1/sft/chains").glob("rank-*.jsonl"))) == 2
     # One process adds up micro-batches in float32; ZeRO reduces gradients in bfloat16.
     assert losses(two) == pytest.approx(losses(one), rel=0.02)
@@ -105,7 +109,7 @@ def test_two_ranks_make_what_one_makes(one: Path, tiny_model: Path, tmp_path: Pa
 @pytest.mark.timeout(1200)
 def test_a_killed_rank_ends_the_run_with_one_error_and_any_size_goes_on(one: Path, tiny_model: Path, tmp_path: Path) -> None:
     """Rank 1 of two is killed while it samples, then while it trains; one process finishes what they began."""
-    config, stderr = two_rank_config(tmp_path, tiny_model), tmp_path / "stderr"
+    config, stderr = two_rank_config(tmp_path, tiny_model, ("sft",)), tmp_path / "stderr"
     run = tmp_path / "runs" / "tiny"
     moments: list[tuple[str, Callable[[], bool]]] = [
         ("iter-1/sft", lambda: (run / "iter-1/sft/plans/rank-0.jsonl").exists()),
@@ -120,11 +124,8 @@ def test_a_killed_rank_ends_the_run_with_one_error_and_any_size_goes_on(one: Pat
             f"error: stage {stage} failed on rank 1 (killed by SIGKILL); mend the cause above and run the same command again"
         ]
     assert candidates(run / "iter-1/sft/train")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "selftrain/run.py"), str(config), "processes=1"],
-        capture_output=True, text=True, timeout=1100, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = run_here(config, "processes=1")
+    assert done.returncode == 0, done.stderr
     assert "iter-1/sft · launched in another size: its unfinished training starts over" in done.stdout
     same_records(one, run)
     assert losses(run) == pytest.approx(losses(one), rel=1e-3)

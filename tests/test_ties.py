@@ -33,8 +33,7 @@ from selftrain.rows import Drawn, SftRow, balanced, dpo_rows, sft_rows, verdict_
 from selftrain.sample import Sampler
 from selftrain.summary import _baselines, print_table
 from tests.conftest import tiny_config
-from tests.test_loop import run as run_loop
-from tests.test_loop import write_config
+from tests.test_loop import run_here, write_config
 from tests.test_rows import answer, chain, dpo, forced, labeled, run, sft
 from tests.test_score import item
 
@@ -318,7 +317,8 @@ def test_a_judge_of_three_verdicts_trains_itself_and_goes_on_with_what_another_j
         iterations=[{"pairs": 24, "train": ["sft", "dpo"]}, {"train": ["sft"], "judged": {"form": "taught", "path": str(file)}}],
     )  # fmt: skip
     config["pairs"] |= {"ties": 1 / 3, "held_out": {"known": 18}}
-    done = run_loop(write_config(tmp_path, config))
+    done = run_here(write_config(tmp_path, config))
+    assert done.returncode == 0, done.stderr
     folder = tmp_path / "runs" / "tiny"
 
     summary = json.loads((folder / "summary.json").read_text())
