@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
@@ -477,6 +477,6 @@ def changed_field(old: dict[str, Any], new: dict[str, Any], prefix: str = "") ->
     return None
 
 
-def _tables(value: Any) -> bool:
+def _tables(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     """Whether a value is a TOML array of tables, such as `[[sources]]`."""
     return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
