@@ -54,6 +54,10 @@ def lay(desk: Path) -> Path:
     pairs = [{"instruction": f"Task {i}", "chosen": f"yes {i}", "rejected": "no"} for i in range(40)]
     for name in ("FILE.jsonl", "runs/votes.jsonl"):
         _jsonl(desk / name, pairs)
+    theirs = [{"idx": i, "instruction": f"Task {i}", "input": "", "response1": f"yes {i}", "response2": "no"} for i in range(2)]
+    (desk / "IN.json").write_text(json.dumps(theirs))
+    samples = [{"question_id": i, "question_body": f"Task {i}", "answer1_body": f"yes {i}", "answer2_body": "no"} for i in range(2)]
+    _jsonl(desk / "samples.jsonl", samples)
     questions = [{"instruction": f"Task {i}"} for i in range(2)]
     _jsonl(desk / "questions.jsonl", questions)
     (desk / "questions.json").write_text(json.dumps(questions))
