@@ -17,7 +17,7 @@ from scipy.stats import bootstrap
 
 from planner.records import Chain, Label, LabeledPair, Order, Record, Verdict, flip
 from rewards.outcome import outcome
-from rewards.support import supports
+from rewards.support import prejudges, supports
 
 Interval = tuple[float, float]
 
@@ -60,6 +60,8 @@ class Score(Record):
     supported: float
     """Right judgments whose execution says of both answers what the verdict says / right judgments (`rewards/support.py`). The
     execution's own words count: a forced verdict that was given to them afterwards can be supported too."""
+    prejudged: float
+    """Judgments whose plan already says which answer is good or bad, or names a verdict (`rewards/support.py`) / judgments."""
     tokens: float
     """Generated tokens a judgment, mean."""
     ci95: dict[str, Interval]
@@ -103,6 +105,7 @@ def score(items: Iterable[tuple[LabeledPair, Mapping[Order, Chain]]], *, seed: i
         flip=total("flip") / n,
         first_position=total("first") / named if named else 0.0,
         supported=total("supported") / total("right") if total("right") else 0.0,
+        prejudged=total("prejudged") / judgments,
         tokens=total("tokens") / judgments,
         ci95={
             "accuracy": interval(rows, "right", per=2, seed=seed),
@@ -157,6 +160,7 @@ def _row(labeled: LabeledPair, chains: Mapping[Order, Chain]) -> dict[str, Any]:
         "first": sum(chain.verdict == "A" for chain in all_chains),
         "named": sum(chain.verdict in ("A", "B") for chain in all_chains),
         "supported": sum(ok and supports(chain.execution, chain.verdict) for ok, chain in zip(right, all_chains, strict=True)),
+        "prejudged": sum(prejudges(chain.plan or "") for chain in all_chains),
         "tokens": sum(chain.completion.tokens for chain in all_chains),
     }
 

@@ -1,4 +1,5 @@
-"""Whether what an execution says of the two answers supports the verdict it ends in: does a judge judge, or guess?
+"""Whether what an execution says of the two answers supports the verdict it ends in, and whether a plan leaves that to the execution: does a judge
+plan and judge, or guess?
 
 A rule reads statements of the form "Answer A passes", "Response B does not meet …". It is strict: both answers must be spoken of,
 the better as good and the other as bad, or for a tie both alike, and the last word on each counts. Free prose that says it otherwise is not recognised.
@@ -9,12 +10,13 @@ from __future__ import annotations
 import re
 
 from planner.records import Verdict, flip
+from planner.verdict import names_something
 
 _GOOD = r"passes|meets|satisfies|fulfils|fulfills|follows|is (?:correct|right)"
 _BAD = r"fails|breaks|violates|misses|is (?:incorrect|wrong|not correct|not right)|does not (?:pass|meet|satisfy|fulfil|fulfill|follow)"
-_SAID = re.compile(
-    rf"\b(?:answer|response|assistant) (?P<side>[AB])\b,? (?:(?P<good>{_GOOD})|(?P<bad>{_BAD})|(?P<level>ties))\b", re.IGNORECASE
-)
+_STATEMENT = rf"(?:answer|response|assistant) (?P<side>[AB])\b,? (?:(?P<good>{_GOOD})|(?P<bad>{_BAD})|(?P<level>ties))\b"
+_SAID = re.compile(rf"\b{_STATEMENT}", re.IGNORECASE)
+_STATED = re.compile(rf"(?:^|[.!?:;]\s|\n)\W*{_STATEMENT}", re.IGNORECASE)
 
 
 def supports(execution: str, verdict: Verdict) -> bool:
@@ -24,3 +26,9 @@ def supports(execution: str, verdict: Verdict) -> bool:
     if verdict == "tie":
         return said.keys() == {"A", "B"} and said["A"] == said["B"]
     return verdict in ("A", "B") and said == {verdict: "good", flip(verdict): "bad"}
+
+
+def prejudges(plan: str) -> bool:
+    """Whether a plan names a verdict, or says of an answer at the beginning of a sentence that it is good or bad. A plan that asks ("check
+    whether Answer A meets …") does not."""
+    return names_something(plan) or _STATED.search(plan) is not None

@@ -19,8 +19,8 @@ from typing import NamedTuple, TypeVar
 from planner.records import LETTERS, ORDERS, Chain, JudgedChain, Label, LabeledPair, Message, Order, Pair, Record, digest
 from planner.store import read_jsonl
 from planner.styles.evalplanner import EvalPlannerStyle
-from planner.verdict import names_something
 from prompts import CHAIN_TAGS, break_tokens
+from rewards.support import prejudges
 from selftrain.config import RowsConfig
 
 
@@ -77,8 +77,8 @@ def _bad_text(chain: Chain, style: EvalPlannerStyle) -> str | None:
         return "no_plan"
     if any(tag in f"{chain.plan}\n{chain.execution}" for tag in CHAIN_TAGS):
         return "out_of_form"
-    if chain.plan and names_something(chain.plan):
-        return "plan_names_verdict"  # it would make the execution a formality, and P(A) be read after the fact
+    if chain.plan and prejudges(chain.plan):
+        return "plan_prejudges"  # it would make the execution a formality, and P(A) be read after the fact
     return None
 
 

@@ -118,12 +118,12 @@ def print_table(
     seconds: float,
 ) -> None:
     """Accuracy and position-consistent accuracy, each with its 95 % interval, of every judge on every split."""
-    console = Console(width=None if Console().is_terminal else 176 if config.ties else 140)
+    console = Console(width=None if Console().is_terminal else 188 if config.ties else 152)
     table = Table(title=f"{config.name}: held-out pairs, both orders (95 % intervals, bootstrap by prompt)")
     tied = any(one.ties for one in scores.values())
     for column, justify in (("judge", "left"), ("split", "left"), ("n", "right"), ("accuracy", "left"), ("position-consistent", "left"),
                             *((("on ties", "left"), ("says tie", "right")) if tied else ()),
-                            ("unforced", "right"), ("no verdict", "right"), ("supported", "right"), ("flip", "right")):  # fmt: skip
+                            ("unforced", "right"), ("no verdict", "right"), ("supported", "right"), ("prejudged", "right"), ("flip", "right")):  # fmt: skip
         table.add_column(column, justify=justify, no_wrap=True)
     for name in [*checkpoints, *controls]:
         for split in splits:
@@ -133,7 +133,7 @@ def print_table(
                 label, split, str(one.n), _with_interval(one.accuracy, one.ci95["accuracy"]),
                 _with_interval(one.position_consistent, one.ci95["position_consistent"]), *(_on_ties(one) if tied else ()),
                 f"{1 - one.forced - one.no_verdict - one.cut_off:.0%}", f"{one.no_verdict + one.cut_off:.0%}", f"{one.supported:.0%}",
-                f"{one.flip:.0%}",
+                f"{one.prejudged:.0%}", f"{one.flip:.0%}",
                 end_section=split == splits[-1],
             )  # fmt: skip
     chance = coin(config)

@@ -262,6 +262,9 @@ BAD: dict[str, tuple[str, dict[str, Any]]] = {
     "plan-less, right": ("no_plan", {"verdict": "A", "plan": None}),
     "plan-less, wrong": ("no_plan", {"verdict": "B", "plan": None}),
     "plan empty": ("no_plan", {"verdict": "A", "plan": ""}),
+    "plan names a verdict": ("plan_prejudges", {"verdict": "A", "plan": "Check it. [[A]]"}),
+    "plan finds already, right": ("plan_prejudges", {"verdict": "A", "plan": "Answer A passes. Answer B fails."}),
+    "plan finds already, wrong": ("plan_prejudges", {"verdict": "B", "plan": "Answer A fails."}),
     **{f"{tag} in execution": ("out_of_form", {"verdict": "A", "execution": f"so {tag} it"}) for tag in CHAIN_TAGS},
     **{f"{tag} in plan": ("out_of_form", {"verdict": "B", "plan": f"so {tag} it", "execution": "Words."}) for tag in CHAIN_TAGS},
     # The same faults in a chain that ended without a verdict, which else may stand as a rejected side.

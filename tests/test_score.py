@@ -304,3 +304,28 @@ def test_an_execution_supports_a_verdict_by_what_it_says_of_both(execution: str,
     from rewards.support import supports
 
     assert supports(execution, verdict) is expected
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        ("Answer A passes. Answer B fails.", True),
+        ("Look at the list.\n- Response B does not meet it", True),
+        ("The task asks for a list: answer A is correct.", True),
+        ("Look at the list. [[A]]", True),
+        ("Check whether Answer A meets the task, and answer B as well.", False),
+        ("See that answer A follows the order that was asked for.", False),
+        ("The task asks to write a short poem.", False),
+        ("", False),
+    ],
+)
+def test_a_plan_prejudges_where_it_says_what_only_an_execution_can_find(plan: str, expected: bool) -> None:
+    from rewards.support import prejudges
+
+    assert prejudges(plan) is expected
+
+
+def test_the_share_of_plans_that_prejudge_is_of_all_judgments() -> None:
+    (first, chains), second = item(labeled("1"), "A", "A"), item(labeled("2"), "A", "B")
+    found = chains["ab"].model_copy(update={"plan": "Answer A passes."})
+    assert score([(first, {**chains, "ab": found}), second]).prejudged == 0.25
