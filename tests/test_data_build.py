@@ -243,7 +243,7 @@ def test_a_run_takes_its_splits_from_a_build(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train-1\.jsonl has 6 pairs, and the run asks for 7"):
         write_splits(Config.model_validate(more), tmp_path / "more")
     with (built.folder / "train-2.jsonl").open("r+") as file:
-        file.write("{")
+        file.write("x")
     with pytest.raises(UserError, match=r"data/\w+/train-2\.jsonl:1 .*; restore it, or make the build anew"):
         write_splits(run_config(tmp_path, source="built", path=str(built.folder)), tmp_path / "torn")
     (built.folder / "train-2.jsonl").unlink()
