@@ -51,6 +51,9 @@ def lay(desk: Path) -> Path:
         (desk / name).symlink_to(ROOT / name)
 
     _jsonl(desk / "pairs.jsonl", [{"instruction": f"Task {i}", "response_a": f"yes {i}", "response_b": "no"} for i in range(2)])
+    theirs = {"instruction": "Task", "input": "", "response1": "yes", "response2": "no"}
+    (desk / "IN.json").write_text(json.dumps([theirs]))  # PandaLM's
+    _jsonl(desk / "samples.jsonl", [{"question_id": 1, "question_body": "Task", "answer1_body": "yes", "answer2_body": "no"}])
     pairs = [{"instruction": f"Task {i}", "chosen": f"yes {i}", "rejected": "no"} for i in range(40)]
     for name in ("FILE.jsonl", "runs/votes.jsonl"):
         _jsonl(desk / name, pairs)
