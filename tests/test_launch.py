@@ -22,7 +22,6 @@ from selftrain.config import Config, load_config
 from selftrain.launch import World
 from selftrain.lock import lock_run
 from selftrain.steps import Run
-from selftrain.train import TrainJob, train
 from tests.conftest import ROOT, tiny_config
 from tests.test_loop import run_here, write_config
 
@@ -72,8 +71,7 @@ def one(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run.make_pairs()
     (iteration,) = run.iterations
     chains = run.sample(iteration, "sft", run.seed)
-    rows = run.rows(iteration, "sft", chains)
-    train(config, TrainJob(method="sft", rows=str(rows), start=run.seed.path, out=str(run.folder / "iter-1/sft/train")))
+    run.train(iteration, "sft", run.rows(iteration, "sft", chains), start=run.seed)
     run.rows(iteration, "dpo", chains)
     return run.folder
 
