@@ -383,11 +383,11 @@ def test_a_run_makes_its_pairs_of_every_source(source: str, tiny_model: Path, tm
 
 @pytest.mark.slow
 def test_a_math_build_with_the_embedded_model_through_vllm(embedded_engine: Engine, tmp_path: Path) -> None:
-    """Twenty-five easy sums, four solutions each: some right, some wrong, every one decided."""
+    """Fifty easy sums, four solutions each: some right, some wrong, every one decided."""
     rows = [
         {"question": f"Tom has {a} apples and buys {b} more. How many apples does Tom have now?", "answer": str(a + b)}
         for a in range(3, 8)
-        for b in range(2, 7)
+        for b in range(2, 12)
     ]
     path = tmp_path / "easy.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -405,8 +405,8 @@ def test_a_math_build_with_the_embedded_model_through_vllm(embedded_engine: Engi
     card = build(found, lambda *_: Kept(), print)  # type: ignore[arg-type, return-value]
     made = card.sources[0].made
     print(made)
-    assert sum(count for name, count in made.items() if name.startswith("solutions_")) == 100
-    assert sum(count for name, count in made.items() if name.startswith("problems_")) == 25
+    assert sum(count for name, count in made.items() if name.startswith("solutions_")) == 200
+    assert sum(count for name, count in made.items() if name.startswith("problems_")) == 50
     assert made["solutions_right"] > 0
     assert made["solutions_wrong"] > 0
     assert len(pairs(found.folder, "train-1")) == 4
