@@ -204,7 +204,7 @@ def trl_grpo(rest: list[str]) -> None:
 
     if not rest:  # named in passing
         return
-    asked, *_ = make_parser().parse_args_and_config(rest)
+    asked, *_ = make_parser().parse_args_and_config([*rest, "--use_cpu"])  # or TRL's defaults ask for a GPU
     (path,) = asked.reward_funcs
     module, _, name = path.rpartition(".")
     assert callable(getattr(importlib.import_module(module), name))
@@ -212,7 +212,7 @@ def trl_grpo(rest: list[str]) -> None:
 
 
 def served_by_vllm(rest: list[str]) -> None:
-    from vllm.entrypoints.openai.cli_args import make_arg_parser
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     assert Path(make_arg_parser(FlexibleArgumentParser()).parse_args(rest).model, "judge.json").is_file()
