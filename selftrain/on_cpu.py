@@ -1,12 +1,12 @@
 """What makes training on a CPU fast, and nowhere else matters: `bench/train.py` has the figures.
 
-- The head: only tokens that are trained on go through it. TRL's fused head skips the tokens of the prompt on devices with Triton and projects
-  all of them elsewhere, and its backward pass multiplies in float32, which costs four times bfloat16 here. On a CPU logits fit in memory,
-  so they are computed plainly, for the answer alone: the same loss.
+- The head: only tokens that are trained on go through it. TRL's fused head skips the tokens of the prompt on devices with Triton and
+  projects all of them elsewhere, and its backward pass multiplies in float32, which costs four times bfloat16 here. On a CPU logits
+  fit in memory, so they are computed plainly, for the answer alone: the same loss.
 - The memory: what a step frees stays with the process for the next one. Otherwise every large tensor is fetched from the kernel
   anew, page by page.
-- The attention: plain matrix products where sequences are short, as a small judge's are. PyTorch's fused attention is made for long ones; on these its
-  backward pass takes longer than the products.
+- The attention: plain matrix products where sequences are short, as a small judge's are. PyTorch's fused attention is made for long
+  ones; on these its backward pass takes longer than the products.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ def keep_freed_memory() -> None:
 
 
 def attention(longest: int) -> str:
-    """What transformers calls the attention for sequences of at most so many tokens. Products keep tokens² numbers a head for the backward pass."""
+    """What transformers calls the attention for sequences of at most so many tokens.
+
+    Plain products keep tokens² numbers a head for the backward pass, so that they are for short sequences alone.
+    """
     return "eager" if longest <= _SHORT else "sdpa"
 
 

@@ -123,7 +123,8 @@ def print_table(
     tied = any(one.ties for one in scores.values())
     for column, justify in (("judge", "left"), ("split", "left"), ("n", "right"), ("accuracy", "left"), ("position-consistent", "left"),
                             *((("on ties", "left"), ("says tie", "right")) if tied else ()),
-                            ("unforced", "right"), ("no verdict", "right"), ("supported", "right"), ("prejudged", "right"), ("flip", "right")):  # fmt: skip
+                            ("unforced", "right"), ("no verdict", "right"), ("supported", "right"),
+                            ("prejudged", "right"), ("flip", "right")):  # fmt: skip
         table.add_column(column, justify=justify, no_wrap=True)
     for name in [*checkpoints, *controls]:
         for split in splits:

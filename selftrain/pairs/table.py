@@ -1,6 +1,7 @@
 """Rows of other people's data: a JSONL, JSON, CSV or parquet file, or a data set by its hub id or its folder, streamed one at a time.
 
-A folder is a data set as the hub lays it out, downloaded: it is read by `datasets` too. A row comes with where it stood (`file:line`, or `file, row n`), so that whoever finds it wanting can say so.
+A folder is a data set as the hub lays it out, downloaded: it is read by `datasets` too. A row comes with where it stood (`file:line`, or
+`file, row n`), so that whoever finds it wanting can say so.
 """
 
 from __future__ import annotations
