@@ -224,7 +224,7 @@ def read_pairs(path: Path) -> Iterator[tuple[int, Pair]]:
                 elif line.strip():
                     yield number, Pair.model_validate_json(line)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}; give --file a file of pairs") from None
     except ValidationError as error:
         problem = error.errors()[0]
         what = "is not JSON" if problem["type"] == "json_invalid" else f"does not fit at {'.'.join(map(str, problem['loc']))}"

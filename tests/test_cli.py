@@ -258,7 +258,10 @@ def test_a_row_that_does_not_fit_the_context_is_named(monkeypatch: pytest.Monkey
         (["judge", "m"], "all three"),
         (["judge", "m", "-i", "x", "-a", "y"], "all three"),
         ([*ONE, "--file", "x.jsonl"], "leave out"),
-        (["judge", "m", "--file", "/nowhere/x.jsonl"], "/nowhere/x.jsonl cannot be read"),
+        (
+            ["judge", "m", "--file", "/nowhere/x.jsonl"],
+            "/nowhere/x.jsonl cannot be read: No such file or directory; give --file a file of pairs",
+        ),
         (["judge", "m", "-i", "@/nowhere/x", "-a", "a", "-b", "b"], "/nowhere/x cannot be read"),
         (["judge", "m", "-i", "-", "-a", "-", "-b", "b"], "stdin can be read once"),
         (["judge", "/nowhere/m", *ONE[2:]], "no model at /nowhere/m"),
@@ -284,6 +287,11 @@ def test_what_can_be_mended_is_one_line_and_status_2(arguments: list[str], says:
     ("content", "says"),
     [
         (None, "is not there: give a file of pairs, e.g. data/mine/train-1.jsonl"),
+        ("", " is empty: it needs one JSON object a line with instruction, chosen, rejected"),
+        (
+            "{",
+            ":1 is not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); mend or remove the line",
+        ),
         ('{"pair": {}}\n', ":1 does not fit at pair.instruction (Field required); mend or remove the line"),
         ('{"instruction": "i", "chosen": "c"}\n', ":1: 'rejected' is missing; each row needs instruction, chosen, rejected"),
     ],

@@ -273,19 +273,6 @@ def test_a_pair_is_shown_as_the_text_that_it_is(tmp_path: Path) -> None:
     assert r"[bold]i[/bold]\x1b[31m" in as_text.stdout
 
 
-@pytest.mark.parametrize(
-    ("content", "told"), [(None, "is not there"), ("", "is empty"), ("{", "is not JSON")], ids=["none", "empty", "torn"]
-)
-def test_a_file_that_cannot_be_shown_is_one_line(tmp_path: Path, content: str | None, told: str) -> None:
-    path = tmp_path / "pairs.jsonl"
-    if content is not None:
-        path.write_text(content)
-    failed = RUNNER.invoke(app, ["data", "inspect", str(path)])
-    assert (failed.exit_code, failed.stdout) == (2, "")
-    assert told in failed.stderr
-    assert len(failed.stderr.splitlines()) == 1
-
-
 def test_a_file_of_one_label_almost_only_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from cli.data import inspect
 
