@@ -234,7 +234,8 @@ def grpo(tiny_model: Path, out: Path, reward: Any, *, steps: int, prompts: list[
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "chat"), [(JudgeReward, False), (AsyncJudgeReward, True)])
+@pytest.mark.parametrize("kind", [JudgeReward, AsyncJudgeReward])
+@pytest.mark.parametrize("chat", [False, True])
 def test_grpo_takes_it_sync_and_async_plain_and_chat(tiny_model: Path, tmp_path: Path, kind: Any, chat: bool) -> None:
     prompts = [user(text) if chat else text for text in ("Name a river.", "Name a city.")]
     trainer = grpo(tiny_model, tmp_path, kind(scorer(strategy="all_pairs")), steps=2, prompts=prompts)
