@@ -117,7 +117,6 @@ def small(desk: pytest.MonkeyPatch, module: Any, name: str, **more: Any) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("text", [text for text in TRL if "AsyncGRPO" not in text], ids=["grpo", "async", "online-dpo"])
 def test_trl_s_snippets_train(text: str, desk: pytest.MonkeyPatch, tiny_model: Path) -> None:
-    desk.delitem(sys.modules, "datasets")
     import trl
     import trl.experimental.online_dpo as online
 
@@ -133,7 +132,6 @@ def test_trl_s_snippets_train(text: str, desk: pytest.MonkeyPatch, tiny_model: P
 @pytest.mark.slow
 def test_async_grpo_s_snippet_is_what_its_trainer_takes(desk: pytest.MonkeyPatch) -> None:
     """All but the training, which wants a GPU."""
-    desk.delitem(sys.modules, "datasets")
     import trl.experimental.async_grpo as module
 
     signature, given = inspect.signature(module.AsyncGRPOTrainer.__init__), {}
