@@ -80,7 +80,12 @@ def test_a_command_runs(one: Command, desk: pytest.MonkeyPatch) -> None:
             launched(rest)
         case ["python", "selftrain/run.py", *rest]:
             assert rest == ["--dry-run"] or run.main(rest) == 0
-        case ["python", "-m", "eval.run" | "eval.rescore" | "eval.benchmarks.followbench" as module, *rest]:
+        case [
+            "python",
+            "-m",
+            "eval.run" | "eval.rescore" | "eval.benchmarks.followbench" | "selftrain.pairs.builtin" as module,
+            *rest,
+        ]:
             assert not rest or module_main(module)(rest) == 0
         case ["python", "-m", "vllm.entrypoints.openai.api_server", *rest]:
             served_by_vllm(rest)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from eval.metrics import strict
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.styles.mtbench import MtBenchStyle
+from selftrain.pairs import builtin
 from tests import eval_samples
 from tests.eval_samples import always_a, always_b, always_longer, coin, echo, judged_by, knows, load, longer_share, never
 
@@ -217,6 +219,17 @@ def test_what_a_row_of_ones_own_pairs_says_is_shown_to_the_judge(tmp_path: Path,
         json.dumps({"instruction": "Sum up.", **dict.fromkeys(texts, "x"), **({"label": "A"} if "label" in texts else {})})
     )
     with pytest.raises(UserError, match=r"mine\.jsonl:1: both responses are the same text"):
+        named("pairs").load(path)
+
+
+def test_a_run_s_own_pairs_keep_their_kind_and_their_group(tmp_path: Path) -> None:
+    path = tmp_path / "fresh.jsonl"
+    assert builtin.main(["known", "4", str(path), "--seed", "77"]) == 0
+    found = named("pairs").load(path)
+    assert found == list(islice(builtin.generate("known", 77), 4))
+    assert found[0].group == found[1].group != found[2].group
+    path.write_text('{"pair": {"instruction": "Sum up."}}\n')
+    with pytest.raises(UserError, match=r"fresh\.jsonl:1 does not fit at pair\.response_a"):
         named("pairs").load(path)
 
 

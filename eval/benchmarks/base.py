@@ -85,7 +85,7 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=BaseModel)
 
 
 def read(path: Path, row: type[R]) -> list[R]:

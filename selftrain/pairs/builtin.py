@@ -1,6 +1,7 @@
 """The builtin pair source: endless, seeded, mechanically checked preference pairs, small enough for a 135M judge.
 
     generate("train", seed=0)  ->  LabeledPair, LabeledPair, ...
+    python -m selftrain.pairs.builtin known 840 fresh.jsonl --seed 77     # which `evalplanner eval pairs` reads
 
 Counterbalanced: two responses are written so that one meets requirement X and breaks Y, the other meets Y and breaks X. They
 become twins, one pair asking for X and one asking for Y, with the responses in the same slots and opposite labels. So a judge
@@ -18,12 +19,16 @@ has both.
 
 from __future__ import annotations
 
+import argparse
 import random
+import sys
 from collections.abc import Iterator, Sequence
-from itertools import count, cycle
+from itertools import count, cycle, islice
+from pathlib import Path
 from typing import Literal
 
 from planner.records import Label, LabeledPair, Pair, digest
+from planner.store import write_jsonl
 from selftrain.pairs.checks import check
 from selftrain.pairs.draw import SPLITS, Base, Draw, Split
 from selftrain.pairs.kinds import KNOWN, UNSEEN
@@ -181,3 +186,21 @@ def _said(kind: str, asked: Asked, draw: Draw, template: str) -> dict[str, str]:
     else:
         a, (key, _, number) = "", requirement.partition(" ")
     return {"a": a, "req": draw.one(_heard(phrases[key], draw.split)).replace("#", number)}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write pairs to a file."""
+    parser = argparse.ArgumentParser(prog="python -m selftrain.pairs.builtin", description="Write builtin pairs, JSON lines.")
+    parser.add_argument("split", choices=SPLITS)
+    parser.add_argument("pairs", type=int, help="how many; twins stand together")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="a run's own held-out pairs are of its `seed`")
+    asked = parser.parse_args(arguments)
+    if asked.pairs < 1:
+        parser.error("pairs: at least 1")
+    print(f"{write_jsonl(asked.out, islice(generate(asked.split, asked.seed), asked.pairs))} pairs · {asked.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
