@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.terminal import mendable, plain, stdout_kept, visible
+from cli.judgments import show_many, show_one
+from cli.terminal import mendable, stdout_kept
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from planner.judge import Decide, Judge, OrderRule
-    from planner.records import Judgment, OrderJudgment, Pair
+    from planner.records import Judgment, Pair
 
 _BLOCK = 256
 """Pairs of a file judged together; results appear, and memory is freed, block by block."""
@@ -172,9 +171,6 @@ def open_judge(
     return Judge(engine, named(style), max_tokens=max_tokens or 2048, rule=rule, force=force, decide=decide)
 
 
-# -- in --------------------------------------------------------------------------------------------------------------
-
-
 def pair_of(instruction: str | None, response_a: str | None, response_b: str | None, reference: str | None = None) -> Pair:
     """The pair that the options spell."""
     from planner.errors import UserError
@@ -191,16 +187,17 @@ def pair_of(instruction: str | None, response_a: str | None, response_b: str | N
 def _text(value: str) -> str:
     """An option's text: itself, or what @PATH or - leads to."""
     from planner.errors import UserError
+    from planner.files import read_text
 
-    if value != "-" and not value.startswith("@"):
+    if value.startswith("@"):
+        text = read_text(Path(value[1:]))
+    elif value == "-":
+        try:
+            text = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise UserError(f"stdin is not UTF-8: {error.reason} at byte {error.start}") from None
+    else:
         return value
-    place = "stdin" if value == "-" else value[1:]
-    try:
-        text = sys.stdin.read() if value == "-" else Path(place).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{place} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{place} is not UTF-8: {error.reason} at byte {error.start}") from None
     # The last newline is the editor's.
     return text.removesuffix("\n")
 
@@ -262,63 +259,3 @@ def judge_file(judge: Judge, path: Path, total: int) -> Iterator[tuple[int, Pair
             bar.update(len(block))
             for (number, pair), judgment in zip(block, judgments, strict=True):
                 yield number, pair, judgment
-
-
-# -- out -------------------------------------------------------------------------------------------------------------
-
-
-def show_one(judgment: Judgment, *, as_json: bool) -> None:
-    if as_json:
-        _print_json(judgment)
-        return
-    from rich.console import Console, Group
-    from rich.panel import Panel
-
-    parts: list[RenderableType] = [plain("Plan", "bold"), plain(judgment.plan or "(none)")]
-    for one in judgment.orders:
-        parts += [plain(""), plain(_order_heading(one), "bold"), plain(one.execution or "(nothing)")]
-    verdict = _verdict(judgment.verdict)
-    parts += [plain(""), plain(f"{verdict} · P(A) {_p(judgment.p_a)} · {_agreement(judgment)}", "bold")]
-    Console().print(Panel(Group(*parts), title=plain(verdict), title_align="left"))
-
-
-def show_many(judged: Iterator[tuple[int, Pair, Judgment]], *, as_json: bool) -> None:
-    if as_json:
-        for _, _, judgment in judged:
-            _print_json(judgment)
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("line", "instruction", "verdict", "P(A)", "orders")
-    for number, pair, judgment in judged:
-        start = visible(" ".join(pair.instruction[:400].split()))
-        cells = (str(number), start[:59] + "…" if len(start) > 60 else start, _verdict(judgment.verdict), _p(judgment.p_a))
-        table.add_row(*(plain(cell) for cell in (*cells, _agreement(judgment))))
-    Console().print(table)
-
-
-def _print_json(judgment: Judgment) -> None:
-    # ASCII, so that any pipe takes it.
-    sys.stdout.write(json.dumps(judgment.model_dump(mode="json")) + "\n")
-    sys.stdout.flush()
-
-
-def _order_heading(one: OrderJudgment) -> str:
-    shown = "as given" if one.order == "ab" else "swapped: here the judge calls response B its A"
-    marks = "".join(f" · {mark}" for mark, holds in (("forced", one.forced), ("cut off", one.cut_off)) if holds)
-    return f"Execution, {shown} → {_verdict(one.verdict)} · P(A) {_p(one.p_a)}{marks}"
-
-
-def _verdict(verdict: str) -> str:
-    return {"A": "A is better", "B": "B is better", "tie": "tie"}.get(verdict, "no verdict")
-
-
-def _p(p_a: float | None) -> str:
-    return "unknown" if p_a is None else f"{p_a:.2f}"
-
-
-def _agreement(judgment: Judgment) -> str:
-    if len(judgment.orders) == 1:
-        return "one order"
-    return "both orders agree" if judgment.consistent else "orders disagree"

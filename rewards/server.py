@@ -2,55 +2,38 @@
 
     evalplanner serve runs/demo/M2_DPO          # rewards/adapters and docs/reward.md say how each trainer is pointed at it
 
-Blocking work runs in threads; the judge's model is another process (`rewards/backend.py`) that batches the judgments of all
-requests. Every accepted request gets an answer, on shutdown too: 503 while the model is down, 504 past its deadline. Only
-`/get_reward` and `/verify` never fail for want of a verdict: their trainers stop at an error, so they get the neutral 0.5 and a flag.
+The judge's model is another process (`rewards/backend.py`) that batches the judgments of all requests. Every accepted request gets
+an answer, on shutdown too: 503 while the model is down, 504 past its deadline.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-import httpx
-from fastapi import Body, Depends, FastAPI, HTTPException, Request, Response, Security
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import FastAPI, Request, Response, Security
+from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBasic, HTTPBearer
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from planner.engines.base import EngineError
-from planner.records import Judgment, Pair
-from rewards.chat import completion_in, instruction_of, untemplated
-from rewards.cohort import Rewarded
-from rewards.config import RewardConfig
-from rewards.contest import Group
+from planner.records import Judgment
+from rewards import passthrough, routes
 from rewards.gate import Gate
 from rewards.service import ClientGone, Service
-from rewards.stream import staged
-from rewards.wire import (
-    NEUTRAL,
-    ChatRequest,
-    Compare,
-    Compared,
-    GetReward,
-    GymCompare,
-    GymCompared,
-    JudgeRequest,
-    Problem,
-    Rewards,
-    Verified,
-    Verify,
-    output_text,
-)
+from rewards.wire import Problem
 
-T = TypeVar("T")
-_RETRY_S = "5"
+_ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    ("GET", "/health", routes.health),
+    ("GET", "/ready", routes.ready),
+    ("GET", "/metrics", routes.metrics),
+    ("POST", "/get_reward", routes.get_reward),
+    ("POST", "/compare", routes.compare),
+    ("POST", "/verify", routes.verify),
+    ("POST", "/judge", routes.judge),
+    ("GET", "/v1/models", passthrough.models),
+    ("POST", "/v1/chat/completions", passthrough.chat),
+)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "no JSON, or refused by the model's server"},
     401: {"model": Problem, "description": "no key, or a wrong one"},
@@ -72,10 +55,10 @@ def create_app(service: Service, key: str | None) -> FastAPI:
 
     schemes = [Security(HTTPBearer(auto_error=False)), Security(HTTPBasic(auto_error=False))]
     app = FastAPI(title="EvalPlanner judge", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    for path, methods, route in _ROUTES:
+    for method, path, route in _ROUTES:
         open_to_all = path in ("/health", "/ready")
         app.add_api_route(
-            path, route, methods=methods, response_class=Response if path == "/metrics" else JSONResponse, response_model_exclude_none=path == "/verify",
+            path, route, methods=[method], response_class=Response if path == "/metrics" else JSONResponse, response_model_exclude_none=path == "/verify",
             responses=_responses(path), dependencies=[] if open_to_all or key is None else schemes,
         )  # fmt: skip
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
@@ -83,7 +66,7 @@ def create_app(service: Service, key: str | None) -> FastAPI:
     app.add_exception_handler(EngineError, _down)
     app.add_exception_handler(TimeoutError, _late)
     app.add_exception_handler(ClientGone, lambda request, error: Response(status_code=499))
-    paths = frozenset(path for path, _, _ in _ROUTES) | {"/openapi.json"}
+    paths = frozenset(path for _, path, _ in _ROUTES) | {"/openapi.json"}
     options = service.config.http
     app.add_middleware(
         Gate, key=key, max_body_bytes=options.max_body_bytes, max_queue=options.max_queue, meters=service.meters, paths=paths
@@ -116,261 +99,8 @@ def _responses(path: str) -> dict[int | str, dict[str, Any]]:
 
 
 async def _down(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": "the judge's model does not answer; try again"}, 503, {"Retry-After": _RETRY_S})
+    return JSONResponse({"detail": "the judge's model does not answer; try again"}, 503, {"Retry-After": routes.RETRY_S})
 
 
 async def _late(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": "not judged within the deadline"}, 504)
-
-
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-def _up(request: Request) -> Service:
-    """The service, if its model is up."""
-    service = _service(request)
-    if service.backend.state != "ready":
-        raise HTTPException(503, "the judge's model is being started", {"Retry-After": _RETRY_S})
-    return service
-
-
-Any_ = Annotated[Service, Depends(_service)]
-Up = Annotated[Service, Depends(_up)]
-
-
-def _refuse_batch(service: Service, size: int) -> None:
-    if size > service.config.http.max_batch:
-        raise HTTPException(413, f"{size} responses in one request; at most {service.config.http.max_batch} are taken")
-
-
-# -- routes ------------------------------------------------------------------------------------------------------------
-
-
-async def health() -> dict[str, str]:
-    """Whether this process answers."""
-    return {"status": "ok"}
-
-
-async def ready(service: Any_) -> dict[str, str]:
-    """Whether the judge can judge."""
-    up = await service.answers()
-    service.meters.ready.set(up)
-    if not up:
-        raise HTTPException(503, "the judge's model is being started", {"Retry-After": _RETRY_S})
-    return {"status": "ready"}
-
-
-async def metrics(service: Any_) -> Response:
-    """Counters, in Prometheus' format."""
-    service.meters.ready.set(service.backend.state == "ready")
-    return Response(generate_latest(service.meters.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-async def get_reward(body: GetReward, request: Request, service: Up) -> Rewards:
-    """Rewards for OpenRLHF, and for whoever knows one response at a time. Waits for a prompt's cohort, if one is configured."""
-    _refuse_batch(service, len(body.query))
-    items = []
-    for query, prompt, label in zip(body.query, body.prompts, body.labels, strict=True):
-        items.append((untemplated(prompt).strip(), completion_in(query, prompt), label or None))
-    try:
-        found = await service.within_deadline(request, _rewards(service, items))
-    except TimeoutError:
-        found = [None] * len(items)
-    service.meters.retries.inc(sum(one is not None and one.retried for one in found))
-    rewards = [NEUTRAL if one is None or one.reward is None else one.reward for one in found]
-    return Rewards(
-        rewards=rewards,
-        scores=rewards,
-        extra_logs={
-            "invalid": [float(one is None or one.reward is None) for one in found],
-            "cohort": [float(one.cohort) if one else 0.0 for one in found],
-        },
-    )
-
-
-async def _rewards(service: Service, items: list[tuple[str, str | None, str | None]]) -> list[Rewarded | None]:
-    """One outcome an item (instruction, response, reference); None for an item whose response was not found."""
-    found: list[Rewarded | None] = [None] * len(items)
-    if service.config.http.cohort > 1:
-
-        async def one(at: int, instruction: str, response: str, reference: str | None) -> None:
-            found[at] = await service.cohorts.reward(instruction, response, reference)
-
-        async with _together() as waiting:
-            for at, (instruction, response, reference) in enumerate(items):
-                if response is not None:
-                    waiting.append(one(at, instruction, response, reference))
-        return found
-    places: dict[tuple[str, str | None], list[int]] = defaultdict(list)
-    for at, (instruction, response, reference) in enumerate(items):
-        if response is not None:
-            places[instruction, reference].append(at)
-    groups = [
-        Group(instruction=instruction, responses=tuple(str(items[at][1]) for at in ats), reference=reference)
-        for (instruction, reference), ats in places.items()
-    ]
-    for ats, score in zip(places.values(), await service.score(groups), strict=True):
-        for at, reward in zip(ats, score.rewards, strict=True):
-            found[at] = Rewarded(reward, len(ats), score)
-    return found
-
-
-@asynccontextmanager
-async def _together() -> AsyncIterator[list[Coroutine[Any, Any, None]]]:
-    """Collects work and awaits all of it at the end; the first error cancels the rest."""
-    work: list[Coroutine[Any, Any, None]] = []
-    yield work
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-async def compare(
-    body: Annotated[Compare | GymCompare, Body()], request: Request, service: Up
-) -> Compared | GymCompared:  # fmt: skip
-    """Compare the responses to one prompt: our own form, or NeMo-Gym's."""
-    if isinstance(body, GymCompare):
-        return await _gym_compare(body, request, service)
-    _refuse_batch(service, len(body.responses))
-    group = Group(instruction=body.instruction, responses=tuple(body.responses), reference=body.reference)
-    (score,) = await service.within_deadline(request, service.score([group], body.strategy))
-    return Compared(
-        rewards=list(score.rewards), valid=list(score.valid), comparisons=list(score.judgments), cost=score.cost
-    )  # fmt: skip
-
-
-async def _gym_compare(body: GymCompare, request: Request, service: Service) -> GymCompared:
-    _refuse_batch(service, len(body.response_objs))
-    if not body.response_objs:
-        return GymCompared(rewards=[], valid=[], comparison_results=[], metrics={})
-    instruction, responses = _readable(
-        lambda: (instruction_of(body.conversation_history), tuple(output_text(one) for one in body.response_objs))
-    )
-    score = await service.within_deadline(request, service.score_one(Group(instruction=instruction, responses=responses)))
-    return GymCompared(
-        rewards=[NEUTRAL if reward is None else reward for reward in score.rewards],
-        valid=list(score.valid),
-        comparison_results=[
-            {"response_i": one.first, "response_j": one.second, "judge_idx": 0, "p_i": one.p, "why": one.why}
-            for one in score.judgments
-        ],
-        metrics={"unread": score.cost.unread, "conflicts": score.cost.conflicts, "judgments": score.cost.judgments},
-    )
-
-
-async def verify(body: Verify, request: Request, service: Up) -> Verified:
-    """The reward of one NeMo-Gym rollout. Waits for its cohort, if one is configured."""
-    instruction, response = _readable(lambda: (instruction_of(body.responses_create_params.input), output_text(body.response)))
-    try:
-        found = await service.within_deadline(request, service.cohorts.reward(instruction, response, None, body.name))
-    except TimeoutError:
-        found = None
-    service.meters.retries.inc(found is not None and found.retried)
-    invalid = found is None or found.reward is None
-    reward = NEUTRAL if found is None or found.reward is None else found.reward
-    return Verified.model_validate(body.model_dump(by_alias=True, exclude_unset=True) | {"reward": reward, "invalid": invalid})
-
-
-async def judge(body: JudgeRequest, request: Request, service: Up) -> Any:
-    """Judge one pair in both orders: as one object, or in stages as they come."""
-    pair = Pair(instruction=body.instruction, response_a=body.response_a, response_b=body.response_b, reference=body.reference)
-    if not await service.blocking(lambda: service.judge.fits(pair)):
-        raise HTTPException(422, "the pair does not fit the judge's context")
-    if body.stream:
-        return StreamingResponse(_events(service, pair), media_type="text/event-stream")
-    return await service.within_deadline(request, service.blocking(lambda: next(service.judge.compare_many([pair]))))
-
-
-async def _events(service: Service, pair: Pair) -> AsyncIterator[str]:
-    """Server-sent events of one judgment. The status is sent before anything can fail, so a failure is an event."""
-    stages, end = staged(service.judge, pair), time.monotonic() + service.config.http.deadline_s
-    try:
-        while True:
-            event = await asyncio.wait_for(service.blocking(lambda: next(stages, None)), end - time.monotonic())
-            if event is None:
-                return
-            yield f"event: {'judgment' if isinstance(event, Judgment) else event.stage}\ndata: {event.model_dump_json()}\n\n"
-    except (EngineError, TimeoutError) as error:
-        detail = "the judge's model does not answer" if isinstance(error, EngineError) else "not judged within the deadline"
-        yield f"event: error\ndata: {json.dumps({'detail': detail})}\n\n"
-
-
-async def models(service: Any_) -> dict[str, Any]:
-    """The one model there is."""
-    card = {"id": model_name(service.config), "object": "model", "created": 0, "owned_by": "evalplanner"}
-    return {"object": "list", "data": [card]}
-
-
-async def chat(body: ChatRequest, request: Request, service: Up) -> Response:
-    """OpenAI's chat completions, by the judge's model itself: what is asked is up to the client."""
-    if body.model != model_name(service.config):
-        raise HTTPException(404, f"no model {body.model!r} here; it is {model_name(service.config)!r}")
-    asked = body.model_dump(exclude_none=True) | {"model": service.backend.model}
-    if not body.logprobs:
-        del asked["logprobs"], asked["top_logprobs"]
-    if not body.stream:
-        return await service.within_deadline(request, _complete(service, asked))
-    upstream = await _post(service, asked)
-    if upstream.status_code != 200:
-        return _passed_on(upstream.status_code, await upstream.aread())
-    return StreamingResponse(upstream.aiter_raw(), media_type="text/event-stream")
-
-
-async def _post(service: Service, asked: dict[str, Any]) -> httpx.Response:
-    request = service.client.build_request("POST", f"{service.backend.url}/chat/completions", json=asked)
-    try:
-        return await service.client.send(request, stream=True)
-    except httpx.TimeoutException:
-        raise TimeoutError from None
-    except httpx.HTTPError as error:
-        raise EngineError(f"the model's server does not answer: {error}") from error
-
-
-async def _complete(service: Service, asked: dict[str, Any]) -> Response:
-    upstream = await _post(service, asked)
-    try:
-        return _passed_on(upstream.status_code, await upstream.aread())
-    except httpx.HTTPError as error:
-        raise EngineError(f"the model's server broke off: {error}") from error
-
-
-def _passed_on(status: int, content: bytes) -> Response:
-    if status >= 500:
-        raise EngineError("the model's server failed")
-    if status == 200:
-        return Response(content, media_type="application/json")
-    try:
-        said = json.loads(content)
-    except ValueError:
-        said = content.decode(errors="replace")
-    return JSONResponse({"detail": said}, 422 if status == 422 else 400)
-
-
-def _readable(read: Callable[[], T]) -> T:
-    try:
-        return read()
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from None
-
-
-def model_name(config: RewardConfig) -> str:
-    """What clients call the model: the last part of its path or id."""
-    return Path(config.model).name
-
-
-_ROUTES: Iterable[tuple[str, list[str], Callable[..., Any]]] = (
-    ("/health", ["GET"], health),
-    ("/ready", ["GET"], ready),
-    ("/metrics", ["GET"], metrics),
-    ("/get_reward", ["POST"], get_reward),
-    ("/compare", ["POST"], compare),
-    ("/verify", ["POST"], verify),
-    ("/judge", ["POST"], judge),
-    ("/v1/models", ["GET"], models),
-    ("/v1/chat/completions", ["POST"], chat),
-)

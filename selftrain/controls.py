@@ -36,7 +36,7 @@ def verdict_only(shop: Workshop, seed: Checkpoint, pairs: Sequence[Path]) -> Che
         written = write_jsonl(path, broken(rows, special_tokens(shop.tokenizer)))
         shop.finish(f"{stage}/rows", f"{stage} · {written:,} rows", rows=written)
 
-    shop.world.once(path.with_suffix(".done"), write)
+    shop.world.once(path.with_suffix(".done"), write, [path.name])
     spent = sum(one.get("train_tokens", 0) for one in shop.metrics() if one["stage"].startswith("iter-"))
     return _arm(shop, stage, "sft", path, seed, max_steps=_equal_steps(shop, path, spent))
 

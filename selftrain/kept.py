@@ -16,6 +16,7 @@ from selftrain.checkpoints import candidates, model_card, strip_resume_state
 from selftrain.config import Method
 from selftrain.launch import seconds_spent
 from selftrain.ledger import tokens_spent
+from selftrain.markers import TRAINED, write_marker
 from selftrain.measure import EvaluateJob, score_set
 from selftrain.workshop import Workshop
 
@@ -122,6 +123,7 @@ def keep(shop: Workshop, checkpoint: Checkpoint, chosen: Path) -> None:
     marker = stage / _KEPT
 
     def work() -> None:
+        write_marker(stage / TRAINED, ())  # the candidates that it tells of go now
         if chosen.is_dir():
             strip_resume_state(chosen)
             if target.exists():  # of a stage that was deleted to be made anew

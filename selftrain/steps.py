@@ -22,7 +22,7 @@ from selftrain.kept import Checkpoint, comes_from, take_over
 from selftrain.launch import World, seconds_spent
 from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob
-from selftrain.pairs import check_splits, sources, write_splits
+from selftrain.pairs import sources, split_sizes, write_splits
 from selftrain.preflight import check_judged, check_trackers
 from selftrain.stage import AskJob, SampleJob
 from selftrain.stamp import check_stamp
@@ -82,16 +82,15 @@ class Run:
         """Write every split once, training and held-out; where an engine writes the source's responses, have the seed do so first.
 
         Raises:
-            UserError: the source has too few pairs, or a split has lost some since it was written.
+            UserError: the source has too few pairs, or a split is not as it was written.
         """
         done, asked = self.folder / "pairs" / ".done", self.folder / "pairs" / ".asked"
-        if done.exists() and self.world.rank == 0:
-            check_splits(self.config, self.folder / "pairs")
-        if self.config.pairs.source in ENGINE_SOURCES and not asked.exists():
-            sources.check(self.config.pairs)
-            self.shop.sample("pairs", AskJob(folder=str(self.folder / "pairs"), model=self._name_for_engine(self.seed)))
-            self.world.all_done(asked)
-            self.world.once(asked, lambda: None)
+        if self.config.pairs.source in ENGINE_SOURCES and not done.exists():
+            if not asked.exists():
+                sources.check(self.config.pairs)
+                self.shop.sample("pairs", AskJob(folder=str(self.folder / "pairs"), model=self._name_for_engine(self.seed)))
+                self.world.all_done(asked)
+            self.world.once(asked, lambda: None, ("*/rank-*.jsonl",))
 
         def work() -> None:
             started = time.monotonic()
@@ -100,7 +99,7 @@ class Run:
             text = " · ".join(f"{name} {size:,}" for name, size in sizes.items())
             self.shop.finish("pairs", f"pairs {text}", seconds=time.monotonic() - started, **sizes)
 
-        self.world.once(done, work)
+        self.world.once(done, work, [f"{name}.jsonl" for name in split_sizes(self.config)])
 
     def sample(self, iteration: IterationRun, method: Method, judge: Checkpoint) -> Chains:
         """Draw plans and executions with `judge` on the iteration's pairs, and judge their outcomes."""
@@ -108,13 +107,14 @@ class Run:
         folder = self.folder / stage
         self._check_origin(folder, judge)
         chains = Chains(folder, iteration.pairs[method], judge.name, first=judge.method is None)
-        done = folder / ".sampled"
-        if not done.exists():
-            model = self._name_for_engine(judge)
-            self.shop.sample(stage, SampleJob(folder=str(folder), pairs=str(chains.pairs), model=model, first=chains.first))
-            self.world.all_done(done)
-            self.world.once(done, lambda: None)
-        self.world.once(folder / ".judged", lambda: self._judge(stage, chains))
+        done, judged = folder / ".sampled", folder / ".judged"
+        if not judged.exists():  # afterwards nothing reads what was drawn
+            if not done.exists():
+                model = self._name_for_engine(judge)
+                self.shop.sample(stage, SampleJob(folder=str(folder), pairs=str(chains.pairs), model=model, first=chains.first))
+                self.world.all_done(done)
+            self.world.once(done, lambda: None, ("plans/*.jsonl", "chains/*.jsonl", "forced/*.jsonl"))
+        self.world.once(judged, lambda: self._judge(stage, chains), [chains.judged.name])
         self._first_chains = self._first_chains or chains
         return chains
 
@@ -197,7 +197,7 @@ class Run:
             self.world.all_done(done)
         self.world.once(done, lambda: self.shop.finish(
             "eval", "eval · done", seconds=seconds_spent(folder), **tokens_spent(folder)
-        ))  # fmt: skip
+        ), ("*/*/rank-*.jsonl",))  # fmt: skip
 
     def summarize(self) -> None:
         """Write `summary.json` and the curves, and print the table."""

@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 from planner.errors import UserError
 from planner.models import special_tokens
-from planner.records import LabeledPair, Record
+from planner.records import LabeledPair
 from planner.store import read_jsonl, read_log, read_record, write_jsonl
 from selftrain.checkpoints import start_over_if_resized
 from selftrain.config import JudgedFile, Method
-from selftrain.grpo import GrpoRow, grpo_rows
+from selftrain.grpo import grpo_rows
 from selftrain.judged import Chains, told, write_rows
 from selftrain.launch import seconds_spent
-from selftrain.rows import DpoRow, SftRow, broken
+from selftrain.markers import TRAINED
+from selftrain.rows import broken
 from selftrain.taught import write_taught_rows
 from selftrain.train import TrainJob, TrainStats
 from selftrain.workshop import Workshop
@@ -74,34 +75,24 @@ def _once(shop: Workshop, stage: str, method: Method, write: Callable[[Path], Wr
         line = f"{stage} · {made.rows:,} {made.told}"
         shop.finish(f"{stage}/rows", line, rows=made.rows, seconds=time.monotonic() - started, **made.left_out)
 
-    shop.world.once(path.with_suffix(".done"), work)
+    shop.world.once(path.with_suffix(".done"), work, [path.name])
     return path
 
 
 def train_on(shop: Workshop, stage: str, method: Method, rows: Path, start: str, max_steps: int | None = None) -> Path:
     """Train the checkpoint at `start` on rows; returns the folder of candidates."""
     out = shop.folder / stage / "train"
-    done = shop.folder / stage / ".trained"
+    done = shop.folder / stage / TRAINED
     if not done.exists():
-        if shop.world.rank == 0:
-            kinds: dict[Method, type[Record]] = {"sft": SftRow, "dpo": DpoRow, "grpo": GrpoRow}
-            _check_rows(shop, stage, rows, kinds[method])
         # Before any rank looks, rank 0 removes what cannot be gone on from: a candidate that was being written when its process died,
         # and those of another layout.
         if shop.world.rank == 0 and start_over_if_resized(out, shop.world.training_layout):
             print(f"{stage} · launched in another size: its unfinished training starts over", flush=True)
         shop.train(f"{stage}/train", TrainJob(method=method, rows=str(rows), start=start, out=str(out), max_steps=max_steps))
         shop.world.all_done(done)
-    shop.world.once(done, lambda: _report(shop, stage, method, out))
+    leaves = [f"{out.name}/checkpoint-*/*.{kind}" for kind in ("safetensors", "json")]
+    shop.world.once(done, lambda: _report(shop, stage, method, out), leaves, anew=out)
     return out
-
-
-def _check_rows(shop: Workshop, stage: str, rows: Path, kind: type[Record]) -> None:
-    """Refuse rows that are not all there or cannot be read, before a model is loaded to train on what is left of them."""
-    found = sum(1 for _ in read_jsonl(rows, kind))
-    written = next((one["rows"] for one in shop.metrics() if one["stage"] == f"{stage}/rows"), found)
-    if found != written:
-        raise UserError(f"{rows} holds {found:,} rows where {written:,} were written; restore it or delete the stage's folder")
 
 
 def _report(shop: Workshop, stage: str, method: Method, out: Path) -> None:

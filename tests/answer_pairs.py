@@ -19,7 +19,8 @@ SAME: dict[str, list[tuple[str, str]]] = {
     "thousands": [
         ("1234", "1,234"), ("10000", "10,000"), ("1,234,567", "1234567"), ("8{,}424{,}000", "8424000"), (r"135,\!000", "135,000"),
         (r"9,\!000,\!000", "9000000"), (r"12\,345", "12345"), ("1 000 000", "1000000"), ("1,000.50", "1000.5"),
-        ("2{,}016{,}532", "2,016,532"), (r"40,\!320", "8!"), ("-1,500", "-1500"),
+        ("1000.50", "1.000,50"), ("1234567", "1.234.567"), ("1234567.89", "1.234.567,89"), ("€1250.50", "1.250,50 €"),
+        ("1.000,50", "1.000, 50"), ("2{,}016{,}532", "2,016,532"), (r"40,\!320", "8!"), ("-1,500", "-1500"),
     ],
     "decimals": [
         ("0.5", ".5"), ("0.50", "0.5"), ("48.0", "48"), ("10.00", "10"), ("2.50", "5/2"), ("0.125", r"\frac{1}{8}"),
@@ -123,6 +124,8 @@ SAME: dict[str, list[tuple[str, str]]] = {
         ("undefined", r"\text{undefined}"), (r"\text{ellipse}", "an ellipse"), ("the circle", "circle"), ("True", "true"),
         (r"\text{infinitely many}", "infinitely many solutions"), ("none", "no solutions"), (r"\text{Evelyn}", "Evelyn"),
         (r"\text{even}", "\"even\""), ("all real numbers", r"\mathbb{R}"), ("∅", r"\{\}"), (r"\text{June 20}", "June 20"),
+        ("January 5", "Jan 5"), ("January 5", "Jan. 5"), (r"\text{September 3}", "3 Sept"), ("March 1", "the answer is March 1st"),
+        ("December 25, 2020", "Dec 25, 2020"), (r"\text{5 May}", "May 5"), (r"\mathbb{R}", r"x \in R"),
     ],
     "lists": [
         ("2, 3", "3, 2"), ("7,-2", "-2, 7"), (r"6, 8\text{, and }10", "6, 8, 10"), (r"-12 \text{ or } -30", "-30, -12"),
@@ -150,7 +153,7 @@ SAME: dict[str, list[tuple[str, str]]] = {
         (r"(-\infty, 3]", r"(-\infty,3]"), ("[2,5)", r"\left[2,5\right)"),
         (r"(-\infty, -1) \cup (4, \infty)", r"(4,\infty)\cup(-\infty,-1)"), (r"[-6,\infty)", r"x \ge -6"), ("(1,3)", "1 < x < 3"),
         ("[1,2]", r"x \in [1,2]"), (r"(-\infty,2)\cup(2,\infty)", r"x \ne 2"),
-        (r"\mathbb{R} \setminus \{2\}", r"(-\infty,2)\cup(2,\infty)"), (r"\left(-\infty, -\frac{1}{2}\right]", r"(-\infty,-0.5]"),
+        (r"\mathbb{R} \setminus \{2\}", r"(-\infty,2)\cup(2,\infty)"), (r"\mathbb{R} \setminus \{2\}", r"R - \{2\}"), (r"\left(-\infty, -\frac{1}{2}\right]", r"(-\infty,-0.5]"),
         ("]1,2[", "(1,2)"), (r"(-\infty,\infty)", r"\mathbb{R}"), ("[0,1) ∪ [1,2]", "[0,2]"), (r"[\sqrt{4}, 5]", "[2,5]"),
         ("(3, 5]", r"3<x\leq5"), (r"x\in(-\infty,3)\cup(5,\infty)", "x<3 or x>5"),
         (r"\left(\frac{3}{5},\frac{8}{3}\right]", "(3/5, 8/3]"), (r"\{x \mid x > 2\}", r"(2,\infty)"),
@@ -259,7 +262,8 @@ OTHER: dict[str, list[tuple[str, str]]] = {
         (r"-\frac12", r"\frac12"), (r"1\frac{1}{2}", r"\frac12"), (r"2\frac13", r"\frac23"), ("1.5", "15"),
         (r"0.\overline{3}", "0.3"), (r"0.\overline{18}", "0.18"), ("1.5e3", "150"), (r"1.5\times 10^3", r"1.5\times 10^4"),
         (r"3\cdot10^{-2}", "0.3"), ("0.1234567", "0.1234568"), ("2.5", "5.2"), (r"\frac{98}{5}", "19"), ("1000000", "1000001"),
-        ("99999999999999999999", "99999999999999999998"),
+        ("99999999999999999999", "99999999999999999998"), ("1000.50", "1.000,05"), ("1000.50", "10.005,0"), ("50", "1.000,50"),
+        ("1.234.567,89", "1.23456789"), ("3.5", "5,3"), ("1000", "1,000.50"),
     ],
     "surds": [
         (r"2\sqrt{3}", r"3\sqrt{2}"), (r"\sqrt{2}", r"\sqrt{3}"), (r"\sqrt{8}", r"\sqrt{2}"), (r"\sqrt[3]{8}", r"\sqrt{8}"),
@@ -301,7 +305,8 @@ OTHER: dict[str, list[tuple[str, str]]] = {
         ("even", "odd"), ("yes", "no"), ("True", "False"), (r"\text{neither}", "both"), ("October 30", "October 31"),
         ("no solution", "0"), ("DNE", "0"), ("Tuesday", "2"), (r"\text{ellipse}", "circle"), ("all real numbers", "no solution"),
         (r"\text{Evelyn}", "Briana"), ("undefined", "1"), ("A", "5"), ("hyperbola", "3"), ("infinitely many", "1"),
-        (r"\text{June 20}", "20"), ("(B)", "12"),
+        (r"\text{June 20}", "20"), ("(B)", "12"), ("January 5", "Jan 6"), ("January 5", "Jun 5"), ("January 5", "Jane 5"),
+        ("5 January", "5"), ("R", "5"), (r"\mathbb{R}", "x"), (r"\mathbb{R} \setminus \{2\}", r"R \setminus \{3\}"),
     ],
     "lists": [
         ("2, 3", "2, 4"), ("2, 3", "2"), ("1, 2, 3", "1, 2"), ("7,-2", "-7, 2"), (r"\pm 3", "3"), (r"1\pm\sqrt2", r"1\pm\sqrt3"),

@@ -52,6 +52,8 @@ def test_none_of_a_hundred_common_forms_is_left_open() -> None:
         ("5 students", "5 people"), ("203_7", "203"), ("2, 1", "(1, 2)"), (r"75^\circ", r"75^\circ, 75^\circ"), ("x^2 +", "x^2"),
         (r"\frac{1}{7}\triangle ABC", r"\frac{1}{7}"), ("", "5"), (" ", " "), ("1/0", "1/0 + 1"), (r"\infty - \infty", "0"),
         ("Anne is older than Bo", "Bo is older than Anne"), ("a couple", "2"), ("two out of three", "2"), ("11 apples", "1 1 apples"),
+        ("R", r"\mathbb{R}"), ("all real numbers", "R"), ("3,5", "3.5"), ("1000,50", "1000.50"), ("0,5", r"\frac{1}{2}"), ("Jan", "January"),
+        ("Sun", "Sunday"),
     ],
 )  # fmt: skip
 def test_what_the_answers_alone_do_not_tell_is_left_open(a: str, b: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import pytest
 
 from planner.errors import UserError
-from planner.store import write_text
 from selftrain.config import load_config
 from selftrain.judged import Chains, judge_chains
+from selftrain.kept import Checkpoint
+from selftrain.launch import World
 from selftrain.stamp import check_stamp
-from selftrain.steps import Run
+from selftrain.steps import IterationRun, Run
 from tests.run_folder import make_run
 
 
@@ -32,33 +34,59 @@ def test_a_line_that_a_finished_stage_has_lost_stops_it(tmp_path: Path, lost: st
     assert judge_chains(config, chains)["chains"] == whole
 
 
+def a_run(folder: Path) -> Any:
+    """A run that has sampled once, without a model; what its steps say is in `told`."""
+    config = load_config(make_run(folder, measured=False) / "config.toml")
+    told: list[str] = []
+    shop = SimpleNamespace(finish=lambda stage, line, **facts: told.append(line), sample=pytest.fail)
+    run = SimpleNamespace(config=config, folder=config.run_folder, world=World(config), shop=shop, told=told, _first_chains=None)
+    run._judge, run._check_origin = partial(Run._judge, run), lambda folder, judge: None
+    return run
+
+
 @pytest.mark.parametrize("split", ["train-1", "known"])
 def test_a_split_that_was_cut_at_a_line_s_end_stops_the_run_and_is_made_anew_as_advised(tmp_path: Path, split: str) -> None:
-    config = load_config(make_run(tmp_path, measured=False) / "config.toml")
-    pairs = config.run_folder / "pairs"
-    file, told = pairs / f"{split}.jsonl", []
-
-    def once(marker: Path, work: Any) -> None:
-        if not marker.exists():
-            work()
-            write_text(marker, "")
-
-    world: Any = SimpleNamespace(rank=0, size=1, attempt="a", once=once)
-    shop = SimpleNamespace(finish=lambda *said, **facts: told.append(said))
-    run: Any = SimpleNamespace(config=config, folder=config.run_folder, world=world, shop=shop)
+    run = a_run(tmp_path)
+    pairs = run.folder / "pairs"
+    file = pairs / f"{split}.jsonl"
 
     def start() -> None:
-        check_stamp(config, run.folder, "org/model", world)
+        check_stamp(run.config, run.folder, "org/model", run.world)
         Run.make_pairs(run)
 
     start()
     start()
-    assert len(told) == 1, "made once"
+    assert len(run.told) == 1, "made once"
     whole = file.read_bytes()
     file.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
-    size = len(whole.splitlines())
-    with pytest.raises(UserError, match=rf"{split}\.jsonl holds {size - 1} pairs where {size} .* delete {pairs}/\.done and run"):
+    with pytest.raises(UserError, match=rf"{split}\.jsonl holds .* bytes where .* delete {pairs}/\.done and {file} and run"):
         start()
     (pairs / ".done").unlink()
+    file.unlink()
     start()
     assert file.read_bytes() == whole
+
+
+SEED = Checkpoint(name="seed", path="/no/model", parent="", method=None, stage="")
+
+
+@pytest.mark.parametrize("lost", ["judged.jsonl", "plans/rank-0.jsonl", "chains/rank-0.jsonl", "forced/rank-0.jsonl"])
+def test_a_sampling_that_was_cut_at_a_line_s_end_is_not_gone_on_from(tmp_path: Path, lost: str) -> None:
+    """Forced verdicts and judged chains are as many as there are: nothing else would miss one."""
+    run = a_run(tmp_path)
+    stage = run.folder / "iter-1/sft"
+    iteration = IterationRun(1, ("sft",), False, {"sft": run.folder / "pairs" / "train-1.jsonl"}, None)
+    run.world.once(stage / ".sampled", lambda: None, ("plans/*.jsonl", "chains/*.jsonl", "forced/*.jsonl"))
+    file, marker = stage / lost, stage / (".judged" if lost == "judged.jsonl" else ".sampled")
+    if lost == "judged.jsonl":
+        Run.sample(run, iteration, "sft", SEED)
+        Run.sample(run, iteration, "sft", SEED)
+        assert len(run.told) == 1, "judged once"
+    whole = file.read_bytes()
+    file.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    with pytest.raises(UserError, match=rf"{lost} holds .* bytes where .* delete {marker} and {file} and run"):
+        Run.sample(run, iteration, "sft", SEED)
+    if lost == "judged.jsonl":  # as advised
+        marker.unlink()
+        file.unlink()
+        assert Run.sample(run, iteration, "sft", SEED).judged.read_bytes() == whole

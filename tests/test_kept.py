@@ -12,20 +12,21 @@ import pytest
 from safetensors.numpy import save_file
 
 from planner.errors import UserError
-from planner.records import Message
-from planner.store import write_jsonl, write_text
+from planner.store import append_text, write_text
 from selftrain.checkpoints import candidates, last_usable, strip_resume_state
+from selftrain.config import Config
 from selftrain.kept import Checkpoint, keep, last
-from selftrain.rows import SftRow
+from selftrain.launch import World
+from selftrain.train import TrainStats
 from selftrain.training import train_on
+from tests.conftest import tiny_config
 
 STAGE = "iter-1/sft"
 
 
-def shop(folder: Path, *, rows: int = 0) -> Any:
+def shop(folder: Path) -> Any:
     """A workshop whose steps are all done already."""
-    world = SimpleNamespace(rank=0, once=lambda marker, work: None)
-    return SimpleNamespace(folder=folder, world=world, metrics=lambda: [{"stage": f"{STAGE}/rows", "rows": rows}])
+    return SimpleNamespace(folder=folder, world=SimpleNamespace(once=lambda marker, work: None))
 
 
 def test_a_kept_model_that_is_cut_off_is_named_with_what_to_delete(tmp_path: Path) -> None:
@@ -89,15 +90,27 @@ def test_a_training_that_has_ended_needs_no_state(tmp_path: Path) -> None:
     assert last_usable([newest], 4) == (newest, "")
 
 
-def test_rows_that_are_lost_or_torn_are_not_trained_on(tmp_path: Path) -> None:
-    rows = tmp_path / STAGE / "sft.jsonl"
-    said = (Message(role="user", content="x"),)
-    write_jsonl(rows, [SftRow(prompt=said, completion=said)] * 3)
-    with pytest.raises(UserError, match=r"sft\.jsonl holds 3 rows where 4 were written"):
-        train_on(shop(tmp_path, rows=4), STAGE, "sft", rows, "start")
-    rows.write_bytes(rows.read_bytes()[:-9])
-    with pytest.raises(UserError, match=r"sft\.jsonl:3 is not JSON"):
-        train_on(shop(tmp_path, rows=3), STAGE, "sft", rows, "start")
-    rows.unlink()
-    with pytest.raises(UserError, match=r"sft\.jsonl is missing"):
-        train_on(shop(tmp_path, rows=3), STAGE, "sft", rows, "start")
+def test_a_candidate_that_is_damaged_after_its_training_is_named_until_one_is_kept(tmp_path: Path) -> None:
+    world = World(Config.model_validate(tiny_config(tmp_path, tmp_path)))
+    done: Any = SimpleNamespace(folder=tmp_path, world=world, train=lambda *_: None, finish=lambda *_, **__: None, metrics=list)
+    stage, out = tmp_path / STAGE, tmp_path / STAGE / "train"
+    write_text(out / "stats.json", TrainStats(rows=4, over_long=0, tokens=9, steps=4, epochs=1, longest=3).model_dump_json())
+    append_text(out / "log.jsonl", '{"step": 1, "loss": 1.0}')
+    older, newest = (saved(out, step, state=False) for step in (2, 4))
+
+    def trained() -> Path:
+        return train_on(done, STAGE, "sft", tmp_path / "no.jsonl", "start")
+
+    assert trained() == trained() == out
+    for file in (older / "model.safetensors", newest / "trainer_state.json"):
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1])
+        with pytest.raises(UserError, match=rf"^{file} holds .* delete {stage}/\.trained and {out} and run"):
+            trained()
+        file.write_bytes(whole)
+    trained()
+    # Stopped while one was being kept, the stage goes on from what is left.
+    with pytest.raises(UserError, match=r"M1_SFT is incomplete.*no config\.json"):
+        keep(done, Checkpoint(name="M1_SFT", path=str(tmp_path / "M1_SFT"), parent="seed", method="sft", stage=STAGE), newest)
+    assert not newest.exists()
+    trained()

@@ -375,9 +375,9 @@ def test_a_checkpoint_that_lost_its_files_is_named(whole: tuple[Path, str], tmp_
 def test_a_bad_line_stops_with_its_place(whole: tuple[Path, str], tmp_path: Path) -> None:
     config, copy = copy_of(whole, tmp_path)
     judged = copy / "iter-1/sft/judged.jsonl"
-    lines = judged.read_text().splitlines()
-    lines[2] = lines[2][:40]
-    judged.write_text("\n".join(lines) + "\n")
+    lines = judged.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2][:40].ljust(len(lines[2]) - 1) + b"\n"  # as long as before
+    judged.write_bytes(b"".join(lines))
     for path in (copy / "iter-1/sft").glob("sft.*"):
         path.unlink()
     done = run_here(config)

@@ -44,6 +44,8 @@ _ALIASES = (
     (r"\\(?:ldots|dots|cdots|dotsc)(?![a-zA-Z])", "..."),
     (r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])", r"^\\circ "),
     (r"\\(?:mathbb|mathbf|Bbb)\s*\{?\s*R\s*\}?", r"\\mathbb{R}"),
+    # What something is in, or something is taken from, is a set: R alone may be a letter.
+    (r"(?<=\\in)\s*R(?!\w)|(?<![\w\\{])R(?=\s*(?:\\setminus(?![a-zA-Z])|-\s*\\\{))", r" \\mathbb{R}"),
     (r"\\bmod(?![a-zA-Z])", r"\\mod"),
     (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
     (r"\{?\s*(\w+|\{\w+\})\s*\\choose\s*(\w+|\{\w+\})\s*\}?", r"\\binom{\1}{\2}"),
@@ -56,6 +58,8 @@ _ALIASES_RE = tuple((re.compile(pattern), new) for pattern, new in _ALIASES)
 _SPACES = re.compile(r"(?<!\\)\\[,;:> ]|\\(?:quad|qquad|enspace|thinspace|space|phantom\{[^{}]*\})(?![a-zA-Z])|(?<!\\)~|\s+")
 # `1{,}234`, `1,\!234`, `1\,234` and `1 234` are one number; so is `1,234` unless a bracket makes it a list (see shapes.py).
 _THOUSANDS = re.compile(r"(?<=\d)\s*(?:\{\s*,\s*\}\s*(?:\\!)?|,\s*\\!|\\[,; ]\s*)\s*(?=\d{3}(?!\d))")
+# Two dots and more are no decimal points: 1.234.567,89. One may be: compare.py.
+_THOUSANDS_DOTTED = re.compile(r"(?<![\d.,])([1-9]\d{0,2}(?:\.\d{3}){2,})(?:,(\d+))?(?!\d|[.,]\d)")
 _THOUSANDS_SPACED = re.compile(r"(?<![\d.])(\d{1,3})((?: \d{3})+)(?![\d/])")
 _TEXT = re.compile(
     r"\\(?:text|mbox|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathsf|hbox|operatorname)\*?\s*\{([^{}]*)\}"
@@ -78,6 +82,7 @@ def clean(text: str) -> str:
     text = _undollared(_unwrap(text.strip()))
     text = re.sub(r"^(?:(?:so|thus|hence|therefore|the|final|my)[ ,]+)*answer(?: is|:)\s*:?\s*", "", text, flags=re.IGNORECASE)
     text = _THOUSANDS.sub("", text)
+    text = _THOUSANDS_DOTTED.sub(lambda match: match[1].replace(".", "") + (f".{match[2]}" if match[2] else ""), text)
     for pattern, new in _ALIASES_RE:
         text = pattern.sub(new, text)
     text = _plain_text(text)

@@ -14,6 +14,7 @@ import sympy
 from rewards.answers import relations
 from rewards.answers.amounts import leaves_equal
 from rewards.answers.clean import clean, squeezed
+from rewards.answers.dates import in_full
 from rewards.answers.expressions import parse
 from rewards.answers.number_words import is_spoken
 from rewards.answers.numerals import number
@@ -29,7 +30,27 @@ def compare(a: str, b: str) -> bool | None:
         return None
     if squeezed(left) == squeezed(right):
         return True
-    return shapes_equal(read(left), read(right))
+    found = shapes_equal(read(left), read(right))
+    return _with_decimal_commas(left, right) if found is False else found
+
+
+# One numeral, with whatever stands around it but brackets: 1.000,50 and 3,5.
+_AROUND = r"[^\d.,()\[\]{}]*"
+_GROUPED = re.compile(rf"^({_AROUND}[1-9]\d{{0,2}})\.(\d{{3}}),(\d+{_AROUND})$")
+_COMMA = re.compile(rf"^({_AROUND})(?![1-9]\d{{0,2}},\d{{3}}(?!\d))(\d+),(\d+{_AROUND})$")
+
+
+def _with_decimal_commas(a: str, b: str) -> bool | None:
+    """What to say of two different answers that are the same once a comma stands before decimals, as in half of the world.
+
+    Nobody lists 1.000 and 50 where the answer is 1000.50. Three and five may well be listed where it is 3.5.
+    """
+    for pattern, said in ((_GROUPED, True), (_COMMA, None)):
+        before = a, b
+        a, b = (pattern.sub(r"\1\2.\3", text) for text in before)
+        if (a, b) != before and shapes_equal(read(a), read(b)):
+            return said
+    return False
 
 
 def shapes_equal(a: Shape, b: Shape) -> bool | None:
@@ -66,6 +87,8 @@ def _text_equal(a: str, b: str) -> bool | None:
 def _special(a: Special, b: Shape) -> Any:
     if isinstance(b, Special):
         return a.name == b.name
+    if a.name == "reals" and b == Leaf("R"):
+        return None  # a letter, or the real numbers
     if isinstance(b, Word | Choice | Leaf | Digits | Ratio | Matrix):
         return False
     if a.name in ("reals", "empty"):
@@ -79,8 +102,10 @@ def _special(a: Special, b: Shape) -> Any:
 def _word(a: Word, b: Shape) -> Any:
     if isinstance(b, Word):
         left, right = (re.findall(r"\w+", one.text) for one in (a, b))
-        # Anne is taller than Bo; Bo is taller than Anne.
-        return left == right or (None if sorted(left) == sorted(right) else False)
+        if left == right:
+            return True
+        # Anne is taller than Bo; Bo is taller than Anne. And Jan is a month or a man, Sun a day or a star.
+        return None if sorted(left) == sorted(right) or in_full(a.text) == in_full(b.text) else False
     if isinstance(b, Leaf):
         if a.text == b.text.lower():
             return True

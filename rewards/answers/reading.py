@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from rewards.answers.clean import TEXT_CLOSE, TEXT_OPEN
+from rewards.answers.dates import day_of_a_month
 from rewards.answers.number_words import in_words
 from rewards.answers.quantities import compound, quantity
 from rewards.answers.shapes import Bracket, Choice, Digits, Leaf, Many, Matrix, Ratio, Relation, Shape, Special, Union, Word
@@ -48,6 +49,7 @@ def read(text: str, depth: int = 0) -> Shape:
     found = (
         _choice(bare)
         or compound(bare)
+        or day_of_a_month(bare)
         or _listed(text, depth)
         or _matrix(text)
         or _bracket(text, depth)

@@ -63,22 +63,6 @@ def write_splits(config: Config, folder: Path) -> Counter[str]:
     return written
 
 
-def check_splits(config: Config, folder: Path) -> None:
-    """Refuse splits that no longer hold what `write_splits` wrote: as many pairs as the run asks for, in each.
-
-    Raises:
-        UserError: names the split and what to delete; a bad line, by file:line.
-    """
-    for name, size in split_sizes(config).items():
-        split = folder / f"{name}.jsonl"
-        found = sum(1 for _ in read_jsonl(split, LabeledPair))
-        if found != size:
-            raise UserError(
-                f"{split} holds {found:,} pairs where {size:,} were written; restore it, or delete {folder / '.done'} and run the same "
-                "command again: the pairs are made anew, the same"
-            )
-
-
 def _write_built(folder: Path, sizes: dict[str, int], path: Path) -> Counter[str]:
     """Take the splits of the same names from a build of `evalplanner data build`."""
     written: Counter[str] = Counter()

@@ -1,0 +1,225 @@
+"""What each route of the server does. Which there are, and what becomes of their errors: server.py.
+
+Blocking work runs in threads. Only `/get_reward` and `/verify` never fail for want of a verdict: their trainers stop at an error, so
+they get the neutral 0.5 and a flag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Body, Depends, HTTPException, Request, Response
+from fastapi.responses import StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from planner.engines.base import EngineError
+from planner.records import Judgment, Pair
+from rewards.chat import completion_in, instruction_of, untemplated
+from rewards.cohort import Rewarded
+from rewards.contest import Group
+from rewards.service import Service
+from rewards.stream import staged
+from rewards.wire import (
+    NEUTRAL,
+    Compare,
+    Compared,
+    GetReward,
+    GymCompare,
+    GymCompared,
+    JudgeRequest,
+    Rewards,
+    Verified,
+    Verify,
+    output_text,
+)
+
+T = TypeVar("T")
+RETRY_S = "5"
+"""What a client is told to wait while the model is down."""
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _up(request: Request) -> Service:
+    """The service, if its model is up."""
+    service = _service(request)
+    if service.backend.state != "ready":
+        raise HTTPException(503, "the judge's model is being started", {"Retry-After": RETRY_S})
+    return service
+
+
+Any_ = Annotated[Service, Depends(_service)]
+Up = Annotated[Service, Depends(_up)]
+
+
+def _refuse_batch(service: Service, size: int) -> None:
+    if size > service.config.http.max_batch:
+        raise HTTPException(413, f"{size} responses in one request; at most {service.config.http.max_batch} are taken")
+
+
+async def health() -> dict[str, str]:
+    """Whether this process answers."""
+    return {"status": "ok"}
+
+
+async def ready(service: Any_) -> dict[str, str]:
+    """Whether the judge can judge."""
+    up = await service.answers()
+    service.meters.ready.set(up)
+    if not up:
+        raise HTTPException(503, "the judge's model is being started", {"Retry-After": RETRY_S})
+    return {"status": "ready"}
+
+
+async def metrics(service: Any_) -> Response:
+    """Counters, in Prometheus' format."""
+    service.meters.ready.set(service.backend.state == "ready")
+    return Response(generate_latest(service.meters.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def get_reward(body: GetReward, request: Request, service: Up) -> Rewards:
+    """Rewards for OpenRLHF, and for whoever knows one response at a time. Waits for a prompt's cohort, if one is configured."""
+    _refuse_batch(service, len(body.query))
+    items = []
+    for query, prompt, label in zip(body.query, body.prompts, body.labels, strict=True):
+        items.append((untemplated(prompt).strip(), completion_in(query, prompt), label or None))
+    try:
+        found = await service.within_deadline(request, _rewards(service, items))
+    except TimeoutError:
+        found = [None] * len(items)
+    service.meters.retries.inc(sum(one is not None and one.retried for one in found))
+    rewards = [NEUTRAL if one is None or one.reward is None else one.reward for one in found]
+    return Rewards(
+        rewards=rewards,
+        scores=rewards,
+        extra_logs={
+            "invalid": [float(one is None or one.reward is None) for one in found],
+            "cohort": [float(one.cohort) if one else 0.0 for one in found],
+        },
+    )
+
+
+async def _rewards(service: Service, items: list[tuple[str, str | None, str | None]]) -> list[Rewarded | None]:
+    """One outcome an item (instruction, response, reference); None for an item whose response was not found."""
+    found: list[Rewarded | None] = [None] * len(items)
+    if service.config.http.cohort > 1:
+
+        async def one(at: int, instruction: str, response: str, reference: str | None) -> None:
+            found[at] = await service.cohorts.reward(instruction, response, reference)
+
+        async with _together() as waiting:
+            for at, (instruction, response, reference) in enumerate(items):
+                if response is not None:
+                    waiting.append(one(at, instruction, response, reference))
+        return found
+    places: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    for at, (instruction, response, reference) in enumerate(items):
+        if response is not None:
+            places[instruction, reference].append(at)
+    groups = [
+        Group(instruction=instruction, responses=tuple(str(items[at][1]) for at in ats), reference=reference)
+        for (instruction, reference), ats in places.items()
+    ]
+    for ats, score in zip(places.values(), await service.score(groups), strict=True):
+        for at, reward in zip(ats, score.rewards, strict=True):
+            found[at] = Rewarded(reward, len(ats), score)
+    return found
+
+
+@asynccontextmanager
+async def _together() -> AsyncIterator[list[Coroutine[Any, Any, None]]]:
+    """Collects work and awaits all of it at the end; the first error cancels the rest."""
+    work: list[Coroutine[Any, Any, None]] = []
+    yield work
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def compare(
+    body: Annotated[Compare | GymCompare, Body()], request: Request, service: Up
+) -> Compared | GymCompared:  # fmt: skip
+    """Compare the responses to one prompt: our own form, or NeMo-Gym's."""
+    if isinstance(body, GymCompare):
+        return await _gym_compare(body, request, service)
+    _refuse_batch(service, len(body.responses))
+    group = Group(instruction=body.instruction, responses=tuple(body.responses), reference=body.reference)
+    (score,) = await service.within_deadline(request, service.score([group], body.strategy))
+    return Compared(
+        rewards=list(score.rewards), valid=list(score.valid), comparisons=list(score.judgments), cost=score.cost
+    )  # fmt: skip
+
+
+async def _gym_compare(body: GymCompare, request: Request, service: Service) -> GymCompared:
+    _refuse_batch(service, len(body.response_objs))
+    if not body.response_objs:
+        return GymCompared(rewards=[], valid=[], comparison_results=[], metrics={})
+    instruction, responses = _readable(
+        lambda: (instruction_of(body.conversation_history), tuple(output_text(one) for one in body.response_objs))
+    )
+    score = await service.within_deadline(request, service.score_one(Group(instruction=instruction, responses=responses)))
+    return GymCompared(
+        rewards=[NEUTRAL if reward is None else reward for reward in score.rewards],
+        valid=list(score.valid),
+        comparison_results=[
+            {"response_i": one.first, "response_j": one.second, "judge_idx": 0, "p_i": one.p, "why": one.why}
+            for one in score.judgments
+        ],
+        metrics={"unread": score.cost.unread, "conflicts": score.cost.conflicts, "judgments": score.cost.judgments},
+    )
+
+
+async def verify(body: Verify, request: Request, service: Up) -> Verified:
+    """The reward of one NeMo-Gym rollout. Waits for its cohort, if one is configured."""
+    instruction, response = _readable(lambda: (instruction_of(body.responses_create_params.input), output_text(body.response)))
+    try:
+        found = await service.within_deadline(request, service.cohorts.reward(instruction, response, None, body.name))
+    except TimeoutError:
+        found = None
+    service.meters.retries.inc(found is not None and found.retried)
+    invalid = found is None or found.reward is None
+    reward = NEUTRAL if found is None or found.reward is None else found.reward
+    return Verified.model_validate(body.model_dump(by_alias=True, exclude_unset=True) | {"reward": reward, "invalid": invalid})
+
+
+async def judge(body: JudgeRequest, request: Request, service: Up) -> Any:
+    """Judge one pair in both orders: as one object, or in stages as they come."""
+    pair = Pair(instruction=body.instruction, response_a=body.response_a, response_b=body.response_b, reference=body.reference)
+    if not await service.blocking(lambda: service.judge.fits(pair)):
+        raise HTTPException(422, "the pair does not fit the judge's context")
+    if body.stream:
+        return StreamingResponse(_events(service, pair), media_type="text/event-stream")
+    return await service.within_deadline(request, service.blocking(lambda: next(service.judge.compare_many([pair]))))
+
+
+async def _events(service: Service, pair: Pair) -> AsyncIterator[str]:
+    """Server-sent events of one judgment. The status is sent before anything can fail, so a failure is an event."""
+    stages, end = staged(service.judge, pair), time.monotonic() + service.config.http.deadline_s
+    try:
+        while True:
+            event = await asyncio.wait_for(service.blocking(lambda: next(stages, None)), end - time.monotonic())
+            if event is None:
+                return
+            yield f"event: {'judgment' if isinstance(event, Judgment) else event.stage}\ndata: {event.model_dump_json()}\n\n"
+    except (EngineError, TimeoutError) as error:
+        detail = "the judge's model does not answer" if isinstance(error, EngineError) else "not judged within the deadline"
+        yield f"event: error\ndata: {json.dumps({'detail': detail})}\n\n"
+
+
+def _readable(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None

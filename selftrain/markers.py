@@ -1,0 +1,61 @@
+"""Markers of finished steps: what a step has left on disk, by size, so that files which were cut off or went since are not gone on from.
+
+A file that was cut at a line's end is as well-formed as before; only its length tells.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from planner.errors import UserError
+from planner.records import Record
+from planner.store import read_record, write_text
+
+TRAINED = ".trained"
+"""Marker of a training, in its stage's folder: what it left are candidates, until one of them is kept."""
+
+
+class Left(Record):
+    """What a marker holds; one without files is an empty file."""
+
+    files: dict[str, int]
+    """Bytes by path, below the marker's folder."""
+
+
+def write_marker(marker: Path, leaves: Sequence[str]) -> None:
+    """Write a marker.
+
+    Args:
+        leaves: patterns of the files that the step has left, below the marker's folder.
+    """
+    found = sorted(path for pattern in leaves for path in marker.parent.glob(pattern))
+    left = Left(files={str(path.relative_to(marker.parent)): _size(path) for path in found})
+    write_text(marker, left.model_dump_json() if found else "")
+
+
+def check_marker(marker: Path, anew: Path | None) -> None:
+    """Hold the files that a marker tells of against it.
+
+    Args:
+        anew: what has to go with the marker for the step to be done again; None: the file itself.
+
+    Raises:
+        UserError: names the first file that is not as it was left, and what to delete.
+    """
+    if not marker.stat().st_size:
+        return
+    for name, left in read_record(marker, Left).files.items():
+        path = marker.parent / name
+        found = _size(path) if path.exists() else None
+        if found != left:
+            what = "is gone" if found is None else f"holds {found:,} bytes where {left:,} were written"
+            raise UserError(
+                f"{path} {what}; restore it, or delete {marker} and {anew or path} and run the same command again: it is made anew"
+            )
+
+
+def _size(path: Path) -> int:
+    with path.open("rb") as file:  # opened, so that a network disk looks at what another node wrote
+        return file.seek(0, os.SEEK_END)
