@@ -16,10 +16,11 @@ from eval.benchmarks.followbench import PromptRow, build, rule_for
 from eval.benchmarks.rewardbench2 import Margins, ties_score
 from eval.benchmarks.rmbench import level
 from eval.judged import Judged, chain_of
-from eval.metrics import strict
+from eval.metrics import bootstrap_intervals, strict
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.styles.mtbench import MtBenchStyle
+from rewards.score import unseen_interval
 from tests import eval_samples
 from tests.eval_samples import always_a, always_b, always_longer, coin, echo, judged_by, knows, load, longer_share, never
 
@@ -119,8 +120,8 @@ def test_a_judge_that_is_always_right_gets_all(name: str, play: Play) -> None:
     if name in ("pandalm", "autoj"):  # it never says tie, which a third of the labels are
         assert scores["accuracy" if name == "pandalm" else "agreement"] == pytest.approx(200 / 3)
     else:
-        # Of two right answers in Ties it names the first in each order, so neither wins, as it should be.
-        assert all(value == pytest.approx(100) for value in scores.values())
+        # Of two right answers in Ties it names the first in each order, so neither wins: all five terms, the last of them on top of 100.
+        assert scores == pytest.approx({score: 101 if score == "Ties" else 100 for score in scores})
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"pandalm", "autoj", "rewardbench2", "rmbench"}))
@@ -265,6 +266,35 @@ def test_ties_formula() -> None:
     }  # fmt: skip
     ratio = (math.tanh(0.5 / 0.25 - 1) + math.tanh(-0.5 / 1.0 - 1)) / 2
     assert ties_score(prompts) == pytest.approx(0.3 * 1 + 0.3 * 0.5 + 0.2 * 0.5 + 0.2 * 0.5 + 0.01 * ratio)
+
+
+@pytest.mark.parametrize(("over", "ratio"), [(0.5, 1.0), (-0.5, -1.0), (0.0, 0.0)])
+def test_right_answers_that_do_not_differ_divide_by_zero_as_in_the_authors_code(over: float, ratio: float) -> None:
+    """numpy: x / 0 is infinite, its tanh 1; 0 / 0 is not a number, which they replace by 0."""
+    found = ties_score({"Ties ref:1": Margins(over, 0.0), "Ties tied:1": Margins(over, 0.0)})
+    assert found == pytest.approx((0.3 + 0.3 + 0.2 + 0.2) * (over > 0) + 0.01 * ratio)
+
+
+def test_prompts_that_rewardbench_2_has_not_are_refused(tmp_path: Path) -> None:
+    row = {"id": "1", "prompt": "T", "chosen": ["a"], "rejected": ["b"], "subset": "focus"}
+    for changed in ({}, {"subset": "Ties"}):
+        (tmp_path / "test.jsonl").write_text(json.dumps(row | changed))
+        with pytest.raises(UserError, match=r"test\.jsonl: prompt '1' .* is none of RewardBench 2"):
+            named("rewardbench2").load(tmp_path / "test.jsonl")
+
+
+def test_a_prompt_drawn_twice_is_two_prompts(play: Play) -> None:
+    """Of a judge that draws with all, every resample says what the whole says; twelve tied prompts rule out no more than twelve can."""
+    judged = play("rewardbench2", always_a)
+    official = named("rewardbench2").official
+    assert official([*judged, *judged], 0) == pytest.approx(official(judged, 0))
+    interval = bootstrap_intervals(judged, lambda drawn: official(drawn, 0), resamples=20)["Focus"]
+    assert interval == pytest.approx(unseen_interval(25, N, (0.0, 100.0)))
+
+
+def test_both_prompts_of_a_number_in_ties_are_drawn_together(tmp_path: Path) -> None:
+    groups = {one.notes["prompt"]: one.group for one in load("rewardbench2", tmp_path) if one.kind == "Ties"}
+    assert groups["Ties ref:1"] == groups["Ties tied:1"] != groups["Ties ref:2"]
 
 
 def test_a_right_and_a_missing_verdict_make_a_right_judgebench_pair(tmp_path: Path) -> None:
