@@ -196,6 +196,17 @@ def test_more_votes_of_a_judge_that_is_mostly_right_are_better_and_cost_more() -
     assert vote_curve([Ballots(one.labeled, {order: chains[:1] for order, chains in one.chains.items()}) for one in ballots]) == []
 
 
+def test_a_pair_that_was_too_long_to_be_asked_does_not_hide_the_curve() -> None:
+    asked = pair(1)
+    chains = {order: [one.model_copy(update={"order": order}) for one in drawn("A", "A", "A")] for order in ("ab", "ba")}
+    silent = pair(2)
+    ballots = [
+        Ballots(asked, chains),  # type: ignore[arg-type]
+        Ballots(silent, {order: [chain_of(silent, order, "none")] for order in ("ab", "ba")}),  # type: ignore[arg-type]
+    ]
+    assert [(point.votes, point.accuracy) for point in vote_curve(ballots)[:3]] == [(1, 0.25), (2, 0.25), (3, 0.25)]
+
+
 # -- two judges --------------------------------------------------------------------------------------------------------
 
 
