@@ -320,7 +320,12 @@ def prompt(source: str, target: str, category: str = "content", instruction: str
         (prompt("BBH_logical", "(B)"), "Not (A). The answer is (B).", "(B) or (C)"),
         (prompt("BBH_time", "12/29/1937"), "It is 12/29/1937.", "29/12/1937"),
         (prompt("gsm_8k", "$14"), "She earns $10 + $4 = $14", "$14 + $1 = $15"),
-        (prompt("self_made_space", "14th floor, Apartment 3"), "The 14th floor, in apartment 3", "14th floor"),
+        (
+            prompt("self_made_space", "14th floor, Apartment 3"),
+            "20th, then the 14th floor, in apartment 3",
+            "14th floor, Apartment 31",
+        ),
+        (prompt("self_made_space", "4th floor"), "From the 14th floor to the 4th floor.", "From the 4th floor to the 14th floor."),
         (prompt("aeslc", "{instruction}\n{{'AI assistant': '{answer}'}}", "example"), "{'AI assistant': 'Legal'}", "Legal"),
         (prompt("ag_news", "{instruction}\nBOT: {answer}", "example"), "BOT: Sports", "BOT:"),
     ],
@@ -329,13 +334,38 @@ def test_constraints_are_checked_by_rules(row: PromptRow, met: str, missed: str)
     rule = rule_for(row)
     assert rule is not None
     assert rule(row, met)
-    assert not rule(row, missed)
+    assert rule(row, missed) is False
+
+
+@pytest.mark.parametrize(
+    ("row", "response"),
+    [
+        (prompt("gsm_8k", "$14"), "She earned 14 dollars."),
+        (prompt("BBH_logical", "(B)"), "The falcon is the second from the left."),
+        (prompt("BBH_time", "12/29/1937"), "December 29, 1937"),
+        (prompt("self_made_space", "14th floor"), "Floor 14"),
+    ],
+)
+def test_a_right_answer_in_other_words_is_neither_met_nor_missed(row: PromptRow, response: str) -> None:
+    rule = rule_for(row)
+    assert rule is not None
+    assert rule(row, response) is None
+    engine = ScriptedEngine(lambda request, draw: row.target if draw else response)
+    assert list(build(engine, [row], responses=4, max_tokens=20, seed=0)) == [], "no pair with a right answer as the worse one"
+
+
+def test_cents_do_not_make_another_sum() -> None:
+    rule = rule_for(prompt("gsm_8k", "$14"))
+    assert rule is not None
+    assert rule(prompt("gsm_8k", "$14"), "It is $14.00.")
+    assert rule(prompt("gsm_8k", "$14"), "It is $14.50.") is False
 
 
 def test_what_no_rule_can_check_is_left_out() -> None:
     assert rule_for(prompt("quora", "", "style")) is None
     assert rule_for(prompt("limit", "{instruction}\n{answer}", "example")) is None
     assert rule_for(prompt("E2E", "name[x]").model_copy(update={"level": 0})) is None
+    assert rule_for(prompt("text_editing", "A letter.", instruction="1. add one sentence about Java")) is None
 
 
 def test_pairs_are_built_where_a_model_both_meets_and_misses() -> None:
