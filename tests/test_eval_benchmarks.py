@@ -182,7 +182,9 @@ def test_a_coin(name: str, play: Play) -> None:
 def test_a_part_prints_no_total(name: str, play: Play) -> None:
     judged = play(name, knows)
     assert named(name).missing([one.labeled for one in judged])
-    assert not named(name).totals & named(name).scores(judged).keys()
+    printed = named(name).scores(judged).keys()
+    assert not named(name).totals & printed
+    assert named(name).headline not in printed
 
 
 def test_sizes_of_the_whole() -> None:
