@@ -199,11 +199,11 @@ def test_executions_of_a_plan_need_plans(tmp_path: Path) -> None:
 def opens(script: Any, style: Any = None, answers: int = 10**9) -> Any:
     """A stand-in for `eval.judges.open_judge`."""
 
-    def open_scripted(spec: str, *, max_tokens: int | None, force: bool, votes: int, **_: Any) -> Opened:
+    def open_scripted(spec: str, *, max_tokens: int | None, force: bool, votes: int, max_model_len: int | None, **_: Any) -> Opened:
         engine = Failing(script, answers)
         sampling = Sampling() if votes > 1 else Sampling(temperature=0.0)
         judge = Judge(engine, style or MtBenchStyle(), max_tokens=max_tokens or 100, force=force, sampling=sampling)
-        return Opened(judge, spec, "digest")
+        return Opened(judge, spec, "digest", max_model_len)
 
     return open_scripted
 
@@ -260,11 +260,15 @@ def test_the_same_command_goes_on_and_another_is_refused(tmp_path: Path, capsys:
         (["--max-tokens", "50"], "max_tokens"),
         (["--votes", "2"], "votes"),
         (["--force"], "force"),
+        (["--max-model-len", "300"], "max_model_len = None, now it is 300"),
     ):
         assert run(tmp_path, "--out", out, *changed) == 2
         assert named in capsys.readouterr().err
     assert run(tmp_path, "--out", str(tmp_path / "data")) == 2
     assert "no run of this command" in capsys.readouterr().err
+    (tmp_path / "run" / "recipe.json").write_text("[]")
+    assert run(tmp_path, "--out", out) == 2
+    assert "recipe.json is no recipe of this command" in capsys.readouterr().err
 
 
 def test_runs_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
