@@ -151,8 +151,9 @@ class _Asked:
                 made[item.key].append(_vote(going_on, chain, chain.completion.tokens + shared, seconds))
             waiting[item.key] -= 1
             if not waiting[item.key]:
-                yield item.key, made.pop(item.key)
-        yield from made.items()  # inputs none of whose plans could be executed
+                yield item.key, _in_turn(made.pop(item.key), plans.get(item.key))
+        for key, votes in made.items():  # inputs none of whose plans could be executed
+            yield key, _in_turn(votes, plans.get(key))
 
     def _plans(self, style: EvalPlannerStyle, items: Sequence[ExecutionInput], folder: Path) -> Shards[Plan]:
         known = Shards(folder / "plans", Plan)
@@ -197,6 +198,12 @@ class _Asked:
 
 def _vote(item: ExecutionInput, chain: Chain, tokens: int, seconds: float) -> Vote:
     return Vote(prompt=prompt_hash(item), chain=chain, tokens=tokens, seconds=round(seconds, 3))
+
+
+def _in_turn(votes: Iterable[Vote], plans: Sequence[Plan]) -> list[Vote]:
+    """Votes as their plans were drawn. As they finish, the cut-off and the short ones come first, and k votes would be the first k of those."""
+    place = {plan.id: index for index, plan in enumerate(plans)}
+    return sorted(votes, key=lambda vote: (place[vote.chain.plan_id], vote.chain.sample))
 
 
 def _draws(found: Sequence[ExecutionInput], plans: int) -> tuple[int, int]:

@@ -109,7 +109,8 @@ class VotePoint(Record):
 
 def vote_curve(ballots: Sequence[Ballots], *, seed: int = 0) -> list[VotePoint]:
     """Self-consistency at 1, 2, 4, … and all votes, by majority and by mean P(A); empty where each order was asked once."""
-    most = min(len(chains) for one in ballots for chains in one.chains.values())
+    # A pair that was too long to be asked has no votes, and says nothing at any number of them.
+    most = max(len(chains) for one in ballots for chains in one.chains.values())
     if most < 2:
         return []
     sizes = sorted({2**i for i in range(most.bit_length())} | {most})

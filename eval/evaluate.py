@@ -80,6 +80,7 @@ def _recipe(benchmark: str, pairs: Sequence[LabeledPair], opened: Opened, votes:
         "style": _style_name(opened),
         "prompt": digest(*(message.content for message in prompt.prompt.messages), prompt.prompt.prefill),
         "max_tokens": judge.max_tokens,
+        "max_model_len": opened.max_model_len,  # decides which pairs are too long
         "votes": f"{votes.plans}x{votes.executions}",
         "sampling": list(judge.sampling),
         "force": judge.force,
@@ -103,6 +104,8 @@ def _hold_against(recipe: dict[str, Any], out: Path) -> None:
         old = json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); choose another --out, or delete the folder") from None
+    if not isinstance(old, dict):
+        raise UserError(f"{path} is no recipe of this command; choose another --out, or delete the folder")
     for name, value in recipe.items():
         if old.get(name) != value:
             raise UserError(

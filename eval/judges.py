@@ -31,6 +31,8 @@ class Opened(NamedTuple):
     name: str
     digest: str
     """Of the model's files; its name where they are not at hand."""
+    max_model_len: int | None = None
+    """The context that was asked for; None: the model's own."""
 
 
 def open_judge(
@@ -52,7 +54,7 @@ def open_judge(
     judge = Judge(
         engine, asked_by, max_tokens=max_tokens or default_tokens, force=force, sampling=_MANY if votes > 1 else GREEDY
     )  # fmt: skip
-    return Opened(judge, _name(spec), digest)
+    return Opened(judge, _name(spec), digest, max_model_len)
 
 
 def _has_card(spec: str) -> bool:

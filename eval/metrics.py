@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from eval.judged import Judged, refused
+from eval.judged import Judged, chain_of, refused
 from planner.judge import merge
-from planner.records import Record
+from planner.records import Order, Record, Verdict, flip
 from rewards.score import Interval, Score, interval, ratio_interval, score, unseen_interval
 
 Outlook = Literal["better", "worse", "can't tell"]
@@ -83,7 +83,10 @@ def by_kind(judged: Sequence[Judged], *, seed: int = 0) -> dict[str, Strict]:
 def bootstrap_intervals(
     judged: Sequence[Judged], statistic: Callable[[Sequence[Judged]], Mapping[str, float]], *, resamples: int = 300, seed: int = 0
 ) -> dict[str, Interval]:
-    """95 % percentile intervals of percentages by name, resampling prompts; left out where resamples mostly lack what one is made of."""
+    """95 % percentile intervals of percentages by name, resampling prompts; left out where resamples mostly lack what one is made of.
+
+    A prompt that is drawn twice is in the resample twice, as the same `Judged` objects.
+    """
     clusters: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:
         clusters[one.labeled.cluster].append(one)
@@ -96,13 +99,41 @@ def bootstrap_intervals(
         drawn = [one for index in rng.integers(len(groups), size=len(groups)) for one in groups[index]]
         for name, value in statistic(drawn).items():
             values[name].append(value)
+    behind = _prompts_behind(judged, statistic)
     intervals = {}
     for name, observed in statistic(judged).items():
         if len(values[name]) >= resamples / 2:
-            low, high = unseen_interval(observed, len(groups), (0.0, 100.0))
+            low, high = unseen_interval(observed, behind.get(name, len(groups)), (0.0, 100.0))
             found = np.percentile(values[name], [2.5, 97.5])
             intervals[name] = (min(low, float(found[0])), max(high, float(found[1])))
     return intervals
+
+
+def _prompts_behind(judged: Sequence[Judged], statistic: Callable[[Sequence[Judged]], Mapping[str, float]]) -> dict[str, int]:
+    """How many prompts each score is made of: those of the parts and kinds that move it, of a judge that is right on all others."""
+    kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for one in judged:
+        kinds[_part_and_kind(one)].add(one.labeled.cluster)
+    right = [_played(one, right=True) for one in judged]
+    whole = statistic(right)
+    behind: dict[str, set[str]] = defaultdict(set)
+    for kind, prompts in kinds.items():
+        moved = statistic([_played(one, right=False) if _part_and_kind(one) == kind else one for one in right])
+        for name in whole:
+            if moved.get(name) != whole[name]:
+                behind[name] |= prompts
+    return {name: len(prompts) for name, prompts in behind.items()}
+
+
+def _part_and_kind(one: Judged) -> tuple[str, str]:
+    return one.labeled.notes.get("part", ""), one.labeled.kind
+
+
+def _played(one: Judged, *, right: bool) -> Judged:
+    """The pair judged right in all orders; or wrong in the first and not at all in the other, which lowers every score there is."""
+    gold = one.labeled.better
+    said: dict[Order, Verdict] = {"ab": gold, "ba": gold} if right else {"ab": "A" if gold == "tie" else flip(gold), "ba": "none"}
+    return Judged(one.labeled, {order: chain_of(one.labeled, order, said[order]) for order in one.chains})
 
 
 # -- two judges --------------------------------------------------------------------------------------------------------
@@ -136,13 +167,13 @@ def compare(ours: Sequence[Judged], theirs: Sequence[Judged], *, seed: int = 0) 
     """
     from scipy.stats import binomtest
 
-    other = {one.labeled.pair.id: one for one in theirs}
-    if {one.labeled.pair.id for one in ours} != other.keys():
+    other = {_identity(one): one for one in theirs}
+    if {_identity(one) for one in ours} != other.keys():
         raise ValueError("the two judges judged different pairs")
     gains: dict[str, list[int]] = defaultdict(list)
     changed = asked = 0
     for one in ours:
-        rival = other[one.labeled.pair.id]
+        rival = other[_identity(one)]
         gains[one.labeled.cluster].append(one.both_right - rival.both_right)
         changed += sum(one.said(order) != rival.said(order) for order in one.chains)
         asked += len(one.chains)
@@ -160,7 +191,7 @@ def compare(ours: Sequence[Judged], theirs: Sequence[Judged], *, seed: int = 0) 
     return Comparison(
         n=len(ours),
         ours=sum(one.both_right for one in ours) / len(ours),
-        theirs=sum(other[one.labeled.pair.id].both_right for one in ours) / len(ours),
+        theirs=sum(other[_identity(one)].both_right for one in ours) / len(ours),
         difference=difference,
         ci95=ci95,
         only_ours=wins,
@@ -169,6 +200,11 @@ def compare(ours: Sequence[Judged], theirs: Sequence[Judged], *, seed: int = 0) 
         outlook=outlook,
         changed=changed / asked,
     )
+
+
+def _identity(one: Judged) -> tuple[str, str]:
+    """A pair may stand in a file twice, under other labels."""
+    return one.labeled.pair.id, one.labeled.better
 
 
 # -- classes -----------------------------------------------------------------------------------------------------------

@@ -17,10 +17,11 @@ from eval.benchmarks.followbench import PromptRow, build, rule_for
 from eval.benchmarks.rewardbench2 import Margins, ties_score
 from eval.benchmarks.rmbench import level
 from eval.judged import Judged, chain_of
-from eval.metrics import strict
+from eval.metrics import bootstrap_intervals, strict
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.styles.mtbench import MtBenchStyle
+from rewards.score import unseen_interval
 from selftrain.pairs import builtin
 from tests import eval_samples
 from tests.eval_samples import always_a, always_b, always_longer, coin, echo, judged_by, knows, load, longer_share, never
@@ -121,8 +122,8 @@ def test_a_judge_that_is_always_right_gets_all(name: str, play: Play) -> None:
     if name in ("pandalm", "autoj"):  # it never says tie, which a third of the labels are
         assert scores["accuracy" if name == "pandalm" else "agreement"] == pytest.approx(200 / 3)
     else:
-        # Of two right answers in Ties it names the first in each order, so neither wins, as it should be.
-        assert all(value == pytest.approx(100) for value in scores.values())
+        # Of two right answers in Ties it names the first in each order, so neither wins: all five terms, the last of them on top of 100.
+        assert scores == pytest.approx({score: 101 if score == "Ties" else 100 for score in scores})
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"pandalm", "autoj", "rewardbench2", "rmbench"}))
@@ -183,7 +184,9 @@ def test_a_coin(name: str, play: Play) -> None:
 def test_a_part_prints_no_total(name: str, play: Play) -> None:
     judged = play(name, knows)
     assert named(name).missing([one.labeled for one in judged])
-    assert not named(name).totals & named(name).scores(judged).keys()
+    printed = named(name).scores(judged).keys()
+    assert not named(name).totals & printed
+    assert named(name).headline not in printed
 
 
 def test_sizes_of_the_whole() -> None:
@@ -280,6 +283,35 @@ def test_ties_formula() -> None:
     assert ties_score(prompts) == pytest.approx(0.3 * 1 + 0.3 * 0.5 + 0.2 * 0.5 + 0.2 * 0.5 + 0.01 * ratio)
 
 
+@pytest.mark.parametrize(("over", "ratio"), [(0.5, 1.0), (-0.5, -1.0), (0.0, 0.0)])
+def test_right_answers_that_do_not_differ_divide_by_zero_as_in_the_authors_code(over: float, ratio: float) -> None:
+    """numpy: x / 0 is infinite, its tanh 1; 0 / 0 is not a number, which they replace by 0."""
+    found = ties_score({"Ties ref:1": Margins(over, 0.0), "Ties tied:1": Margins(over, 0.0)})
+    assert found == pytest.approx((0.3 + 0.3 + 0.2 + 0.2) * (over > 0) + 0.01 * ratio)
+
+
+def test_prompts_that_rewardbench_2_has_not_are_refused(tmp_path: Path) -> None:
+    row = {"id": "1", "prompt": "T", "chosen": ["a"], "rejected": ["b"], "subset": "focus"}
+    for changed in ({}, {"subset": "Ties"}):
+        (tmp_path / "test.jsonl").write_text(json.dumps(row | changed))
+        with pytest.raises(UserError, match=r"test\.jsonl: prompt '1' .* is none of RewardBench 2"):
+            named("rewardbench2").load(tmp_path / "test.jsonl")
+
+
+def test_a_prompt_drawn_twice_is_two_prompts(play: Play) -> None:
+    """Of a judge that draws with all, every resample says what the whole says; twelve tied prompts rule out no more than twelve can."""
+    judged = play("rewardbench2", always_a)
+    official = named("rewardbench2").official
+    assert official([*judged, *judged], 0) == pytest.approx(official(judged, 0))
+    interval = bootstrap_intervals(judged, lambda drawn: official(drawn, 0), resamples=20)["Focus"]
+    assert interval == pytest.approx(unseen_interval(25, N, (0.0, 100.0)))
+
+
+def test_both_prompts_of_a_number_in_ties_are_drawn_together(tmp_path: Path) -> None:
+    groups = {one.notes["prompt"]: one.group for one in load("rewardbench2", tmp_path) if one.kind == "Ties"}
+    assert groups["Ties ref:1"] == groups["Ties tied:1"] != groups["Ties ref:2"]
+
+
 def test_a_right_and_a_missing_verdict_make_a_right_judgebench_pair(tmp_path: Path) -> None:
     (pair, *_) = load("judgebench", tmp_path)
     half = Judged(pair, {"ab": chain_of(pair, "ab", pair.better), "ba": chain_of(pair, "ba", "none")})
@@ -303,7 +335,12 @@ def prompt(source: str, target: str, category: str = "content", instruction: str
         (prompt("BBH_logical", "(B)"), "Not (A). The answer is (B).", "(B) or (C)"),
         (prompt("BBH_time", "12/29/1937"), "It is 12/29/1937.", "29/12/1937"),
         (prompt("gsm_8k", "$14"), "She earns $10 + $4 = $14", "$14 + $1 = $15"),
-        (prompt("self_made_space", "14th floor, Apartment 3"), "The 14th floor, in apartment 3", "14th floor"),
+        (
+            prompt("self_made_space", "14th floor, Apartment 3"),
+            "20th, then the 14th floor, in apartment 3",
+            "14th floor, Apartment 31",
+        ),
+        (prompt("self_made_space", "4th floor"), "From the 14th floor to the 4th floor.", "From the 4th floor to the 14th floor."),
         (prompt("aeslc", "{instruction}\n{{'AI assistant': '{answer}'}}", "example"), "{'AI assistant': 'Legal'}", "Legal"),
         (prompt("ag_news", "{instruction}\nBOT: {answer}", "example"), "BOT: Sports", "BOT:"),
     ],
@@ -312,13 +349,38 @@ def test_constraints_are_checked_by_rules(row: PromptRow, met: str, missed: str)
     rule = rule_for(row)
     assert rule is not None
     assert rule(row, met)
-    assert not rule(row, missed)
+    assert rule(row, missed) is False
+
+
+@pytest.mark.parametrize(
+    ("row", "response"),
+    [
+        (prompt("gsm_8k", "$14"), "She earned 14 dollars."),
+        (prompt("BBH_logical", "(B)"), "The falcon is the second from the left."),
+        (prompt("BBH_time", "12/29/1937"), "December 29, 1937"),
+        (prompt("self_made_space", "14th floor"), "Floor 14"),
+    ],
+)
+def test_a_right_answer_in_other_words_is_neither_met_nor_missed(row: PromptRow, response: str) -> None:
+    rule = rule_for(row)
+    assert rule is not None
+    assert rule(row, response) is None
+    engine = ScriptedEngine(lambda request, draw: row.target if draw else response)
+    assert list(build(engine, [row], responses=4, max_tokens=20, seed=0)) == [], "no pair with a right answer as the worse one"
+
+
+def test_cents_do_not_make_another_sum() -> None:
+    rule = rule_for(prompt("gsm_8k", "$14"))
+    assert rule is not None
+    assert rule(prompt("gsm_8k", "$14"), "It is $14.00.")
+    assert rule(prompt("gsm_8k", "$14"), "It is $14.50.") is False
 
 
 def test_what_no_rule_can_check_is_left_out() -> None:
     assert rule_for(prompt("quora", "", "style")) is None
     assert rule_for(prompt("limit", "{instruction}\n{answer}", "example")) is None
     assert rule_for(prompt("E2E", "name[x]").model_copy(update={"level": 0})) is None
+    assert rule_for(prompt("text_editing", "A letter.", instruction="1. add one sentence about Java")) is None
 
 
 def test_pairs_are_built_where_a_model_both_meets_and_misses() -> None:

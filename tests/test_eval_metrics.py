@@ -101,6 +101,20 @@ def test_a_score_that_most_resamples_lack_has_no_interval() -> None:
     assert bootstrap_intervals(found, by_rare).keys() == {"one"}
 
 
+def test_a_category_s_interval_is_that_of_its_own_prompts() -> None:
+    """Five of two hundred, all right: nothing certain, however many others there are."""
+    found = [judged(pair(i, kind="rare" if i < 5 else "common"), "A", "A" if i < 5 or i % 2 else "B") for i in range(200)]
+
+    def scores(drawn: Sequence[Judged]) -> dict[str, float]:
+        rare = [one for one in drawn if one.labeled.kind == "rare"]
+        named = {"rare": [one for one in rare if one.both_right], "all": [one for one in drawn if one.both_right]}
+        return {"rare": 100 * len(named["rare"]) / len(rare), "all": 100 * len(named["all"]) / len(drawn)} if rare else {}
+
+    intervals = bootstrap_intervals(found, scores)
+    assert intervals["rare"] == (pytest.approx(100 * 0.025 ** (1 / 5)), 100)
+    assert intervals["all"][1] - intervals["all"][0] < 20
+
+
 # -- calibration -------------------------------------------------------------------------------------------------------
 
 
@@ -182,6 +196,17 @@ def test_more_votes_of_a_judge_that_is_mostly_right_are_better_and_cost_more() -
     assert vote_curve([Ballots(one.labeled, {order: chains[:1] for order, chains in one.chains.items()}) for one in ballots]) == []
 
 
+def test_a_pair_that_was_too_long_to_be_asked_does_not_hide_the_curve() -> None:
+    asked = pair(1)
+    chains = {order: [one.model_copy(update={"order": order}) for one in drawn("A", "A", "A")] for order in ("ab", "ba")}
+    silent = pair(2)
+    ballots = [
+        Ballots(asked, chains),  # type: ignore[arg-type]
+        Ballots(silent, {order: [chain_of(silent, order, "none")] for order in ("ab", "ba")}),  # type: ignore[arg-type]
+    ]
+    assert [(point.votes, point.accuracy) for point in vote_curve(ballots)[:3]] == [(1, 0.25), (2, 0.25), (3, 0.25)]
+
+
 # -- two judges --------------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +241,12 @@ def test_pairs_of_one_prompt_are_one_observation() -> None:
     ours, theirs = judge_with([True] * 60, groups=5), judge_with([False] * 60, groups=5)
     found = compare(ours, theirs)
     assert (found.only_ours, found.outlook) == (5, "can't tell")
+
+
+def test_a_judge_equals_itself_on_a_pair_that_is_labelled_both_ways() -> None:
+    one = [judged(pair(1, better="A"), "A", "A"), judged(pair(1, better="B"), "A", "A"), judged(pair(2), "A", "A")]
+    found = compare(one, one)
+    assert (found.difference, found.only_ours, found.only_theirs, found.ours) == (0, 0, 0, found.theirs)
 
 
 def test_judges_of_different_pairs_are_not_compared() -> None:

@@ -139,6 +139,11 @@ def test_a_single_game_with_nulls_is_scored(tmp_path: Path) -> None:
     assert "position_consistent" not in scores
 
 
+def test_a_third_game_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not fit at judgments"):
+        rescore("judgebench", put(tmp_path / "out.jsonl", [judgebench_row("A>B", "A>B", "B>A", "B>A")]))
+
+
 # -- PandaLM and JudgeLRM ----------------------------------------------------------------------------------------------
 
 
@@ -217,6 +222,13 @@ def test_llmbar_winners_are_in_the_unswapped_naming_and_two_missing_ones_agree(t
     scores = rescore("llmbar", put(tmp_path / "result.json", rows))
     assert two(scores, "accuracy_first", "accuracy_swapped", "accuracy", "agreement") == [50, 50, 50, 50]
     assert two(scores, "none", "flip", "position_consistent") == [37.5, 25, 25]
+    assert "missing" not in scores, "nothing says which subset this is"
+
+
+def test_a_part_of_an_llmbar_subset_is_called_one(tmp_path: Path) -> None:
+    """A judge's file lies in folders of its own below the subset's."""
+    path = put(tmp_path / "Adversarial" / "Neighbor" / "GPT-4" / "Vanilla" / "result.json", [llmbar_row(1, "1", "1")])
+    assert rescore("llmbar", path)["missing"] == 133
 
 
 def test_autoj_pairs_of_files(tmp_path: Path) -> None:

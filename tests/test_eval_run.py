@@ -18,11 +18,13 @@ from eval.run import main
 from planner.engines.base import EngineError, Request, Sampling
 from planner.engines.scripted import ScriptedEngine, default_script
 from planner.errors import UserError
+from planner.execute import judge_inputs
 from planner.judge import Judge, JudgeCard, write_card
-from planner.records import LabeledPair
+from planner.records import LabeledPair, Plan
 from planner.store import Shards, read_jsonl
 from planner.styles.evalplanner import EvalPlannerStyle
 from planner.styles.mtbench import MtBenchStyle
+from prompts import PLAN_END, PLAN_START
 from tests.eval_samples import SAMPLES, always_a, coin, judge_of, knows, load, never
 
 
@@ -149,6 +151,29 @@ def test_plans_are_shared_by_their_executions_and_counted_once(tmp_path: Path) -
         assert (extra > 0) == (vote.chain.sample == 0)
 
 
+def test_votes_are_kept_in_the_order_in_which_their_plans_were_drawn(tmp_path: Path) -> None:
+    """Not as they finish: what is cut off or short would come first, and one vote of many would be the quickest."""
+
+    def first_plan_takes_long(request: Request, draw: int) -> str:
+        if PLAN_END in request.stop:
+            rambles = draw == 1
+            return f"{PLAN_START}\n" + ("and " * 500 if rambles else f"Plan {draw}.\n{PLAN_END}")
+        return default_script(request, draw)
+
+    class LastFirst(ScriptedEngine):
+        def sample(self, requests: Any) -> Any:
+            yield from reversed(list(super().sample(requests)))
+
+    pairs = load("pairs", tmp_path / "data", 2)
+    judge = Judge(LastFirst(first_plan_takes_long), EvalPlannerStyle(prompt_set="paper"), sampling=Sampling(), max_tokens=60)
+    collect(judge, (one.pair for one in pairs), tmp_path / "run", Votes(3, 2))
+    plans, judgments = Shards(tmp_path / "run" / "plans", Plan), Shards(tmp_path / "run" / "judgments", Vote)
+    for item in judge_inputs(judge.style, (one.pair for one in pairs)):
+        made = [(vote.chain.plan_id, vote.chain.sample) for vote in judgments.get(item.key)]
+        assert made == [(plan.id, sample) for plan in plans.get(item.key) for sample in (0, 1)]
+        assert [vote.chain.cut_off for vote in judgments.get(item.key)] == [False, False, True, True, False, False]
+
+
 def test_a_plan_without_an_end_has_votes_that_are_cut_off(tmp_path: Path) -> None:
     def rambles(request: Request, draw: int) -> str:
         return "[Start of Evaluation Plan]\n" + "and " * 500
@@ -174,11 +199,11 @@ def test_executions_of_a_plan_need_plans(tmp_path: Path) -> None:
 def opens(script: Any, style: Any = None, answers: int = 10**9) -> Any:
     """A stand-in for `eval.judges.open_judge`."""
 
-    def open_scripted(spec: str, *, max_tokens: int | None, force: bool, votes: int, **_: Any) -> Opened:
+    def open_scripted(spec: str, *, max_tokens: int | None, force: bool, votes: int, max_model_len: int | None, **_: Any) -> Opened:
         engine = Failing(script, answers)
         sampling = Sampling() if votes > 1 else Sampling(temperature=0.0)
         judge = Judge(engine, style or MtBenchStyle(), max_tokens=max_tokens or 100, force=force, sampling=sampling)
-        return Opened(judge, spec, "digest")
+        return Opened(judge, spec, "digest", max_model_len)
 
     return open_scripted
 
@@ -235,11 +260,15 @@ def test_the_same_command_goes_on_and_another_is_refused(tmp_path: Path, capsys:
         (["--max-tokens", "50"], "max_tokens"),
         (["--votes", "2"], "votes"),
         (["--force"], "force"),
+        (["--max-model-len", "300"], "max_model_len = None, now it is 300"),
     ):
         assert run(tmp_path, "--out", out, *changed) == 2
         assert named in capsys.readouterr().err
     assert run(tmp_path, "--out", str(tmp_path / "data")) == 2
     assert "no run of this command" in capsys.readouterr().err
+    (tmp_path / "run" / "recipe.json").write_text("[]")
+    assert run(tmp_path, "--out", out) == 2
+    assert "recipe.json is no recipe of this command" in capsys.readouterr().err
 
 
 def test_runs_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

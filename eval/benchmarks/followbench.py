@@ -5,7 +5,8 @@
 A pair is two responses of one model to a FollowBench prompt (arXiv 2310.20410): one meets all of its constraints, the other does not,
 at levels 1 to 5. The command above makes them: it draws responses to the prompts whose constraints a rule can check, and keeps one of
 each kind where there are both. What needs a human or a strong judge to check (style, most content and format constraints) is left out,
-so scores are of this reconstruction alone and compare with no published number.
+and so is a response that a rule cannot read, such as a right sum without its dollar sign. Scores are of this reconstruction alone and
+compare with no published number.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from planner.records import LabeledPair, Message, uniform
 from planner.store import write_jsonl
 
 LEVELS = (1, 2, 3, 4, 5)
+_OPEN_EDIT = re.compile(r"\badd (?:one sentence|a joke)", re.IGNORECASE)
+"""Edits that many texts fulfil, of which the target is one."""
 
 
 class PromptRow(Row):
@@ -46,6 +49,10 @@ class PairRow(Row):
     category: str
     source: str
     level: int
+
+
+Rule = Callable[[PromptRow, str], bool | None]
+"""Whether a response meets all constraints of its prompt; None where it cannot be read."""
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------
@@ -72,18 +79,31 @@ def _events(row: PromptRow, response: str) -> bool:
     return asked is not None and len(set(lines)) == len(lines) == int(asked[1]) and set(lines) <= possible
 
 
-def _last(pattern: str) -> Callable[[PromptRow, str], bool]:
-    """The last thing of its form in the response is the target."""
+def _last(pattern: str) -> Rule:
+    """The last thing of its form in the response is the target. A response without one may be right in other words."""
 
-    def rule(row: PromptRow, response: str) -> bool:
+    def rule(row: PromptRow, response: str) -> bool | None:
         found = re.findall(pattern, response)
-        return bool(found) and found[-1].replace(",", "") == row.target
+        return found[-1] == row.target if found else None
 
     return rule
 
 
-def _names_all(row: PromptRow, response: str) -> bool:
-    return all(part.strip().lower() in response.lower() for part in row.target.split(","))
+def _dollars(row: PromptRow, response: str) -> bool | None:
+    found = re.findall(r"\$(\d[\d,]*(?:\.\d+)?)", response)
+    return float(found[-1].replace(",", "")) == float(row.target.removeprefix("$")) if found else None
+
+
+def _place(row: PromptRow, response: str) -> bool | None:
+    """The last floor that the response names is the target's, and so is the last apartment where that is asked for too."""
+    met = []
+    for part in row.target.split(", "):
+        form = r"\d+(?:st|nd|rd|th) floor" if part.endswith("floor") else r"apartment \d+"
+        found = re.findall(form, response, re.IGNORECASE)
+        if not found:
+            return None
+        met.append(found[-1].lower() == part.lower())
+    return all(met)
 
 
 def _form(row: PromptRow, response: str) -> bool:
@@ -93,17 +113,16 @@ def _form(row: PromptRow, response: str) -> bool:
     return re.fullmatch(form.replace("\0", r"(?:\S|\S.*\S)"), response.strip(), re.DOTALL) is not None
 
 
-RULES: Mapping[str, Callable[[PromptRow, str], bool]] = {
+RULES: Mapping[str, Rule] = {
     "E2E": _same, "text_editing": _same, "CONLL2003": _one_of, "WIKIEVENTS": _events,
-    "BBH_logical": _last(r"\([A-Z]\)"), "BBH_time": _last(r"\d\d/\d\d/\d{4}"), "gsm_8k": _last(r"\$\d[\d,]*"),
-    "self_made_space": _names_all,
+    "BBH_logical": _last(r"\([A-Z]\)"), "BBH_time": _last(r"\d\d/\d\d/\d{4}"), "gsm_8k": _dollars, "self_made_space": _place,
 }  # fmt: skip
 """By source of the prompt; prompts of the category `example` are checked by their form."""
 
 
-def rule_for(row: PromptRow) -> Callable[[PromptRow, str], bool] | None:
+def rule_for(row: PromptRow) -> Rule | None:
     """What checks all constraints of a prompt; None where no rule can."""
-    if row.level not in LEVELS or not row.target:
+    if row.level not in LEVELS or not row.target or (row.source == "text_editing" and _OPEN_EDIT.search(row.instruction)):
         return None
     # Without a form of its own around the answer there is nothing to check.
     if row.category == "example":
@@ -129,7 +148,7 @@ def build(engine: Engine, rows: Iterable[PromptRow], *, responses: int, max_toke
         assert rule is not None
         texts = sorted({one.text.strip() for one in drawn if one.finish_reason == "stop" and one.text.strip()})
         met = [text for text in texts if rule(row, text)]
-        missed = [text for text in texts if not rule(row, text)]
+        missed = [text for text in texts if rule(row, text) is False]
         if met and missed:
             chosen, rejected = (found[int(uniform(str(seed), key) * len(found))] for found in (met, missed))
             yield PairRow(

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from eval.benchmarks.base import Benchmark, Percentages, Published, Row, files, from_hub, labeled, percent, read
 from eval.judged import Judged, chain_of
@@ -40,7 +42,7 @@ class Game(Row):
 
 
 class OutputRow(PairRow):
-    judgments: list[Game | None] | None
+    judgments: Annotated[list[Game | None], Field(max_length=2)] | None
 
 
 def load(data: Path | None) -> list[LabeledPair]:

@@ -18,6 +18,10 @@ from planner.errors import UserError
 from planner.records import ORDERS, Chain, LabeledPair, Order, Pair, Verdict
 
 ADVERSARIAL = ("Neighbor", "GPTInst", "GPTOut", "Manual")
+PARTS = {"Natural": 100, "Neighbor": 134, "GPTInst": 92, "GPTOut": 47, "Manual": 46}
+OTHERS = {"MT-Bench": 200, "FairEval": 66, "LLMEval^2": 200}
+"""Human judgments of other sets in the same format, which `mtbench` reads."""
+_SUBSETS = PARTS.keys() | OTHERS.keys()
 _WINNER: Mapping[str | None, Verdict] = {"1": "A", "2": "B", None: "none"}
 
 
@@ -51,9 +55,11 @@ def load(data: Path | None) -> list[LabeledPair]:
 
 
 def pair_of(row: PairRow, path: Path, source: str) -> LabeledPair:
-    """A pair of the subset that the file's folder is named after."""
+    """A pair of the subset that a folder above the file is named after: a judge's `result.json` lies two below it."""
     pair = Pair(instruction=row.input, response_a=row.output_1, response_b=row.output_2)
-    return labeled(pair, "A" if row.label == 1 else "B", source=source, kind=path.parent.name, notes={"part": path.parent.name})
+    folders = [folder.name for folder in path.resolve().parents]
+    subset = next((folder for folder in folders if folder in _SUBSETS), folders[0])
+    return labeled(pair, "A" if row.label == 1 else "B", source=source, kind=subset, notes={"part": subset})
 
 
 def official(judged: Sequence[Judged], seed: int) -> Percentages:
@@ -111,8 +117,10 @@ BENCHMARK = Benchmark(
     load=load,
     official=official,
     protocol="mean of the two orders' accuracies; agreement where both orders name the same winner, two missing verdicts too",
-    parts={"Natural": 100, "Neighbor": 134, "GPTInst": 92, "GPTOut": 47, "Manual": 46},
-    totals=frozenset({"adversarial accuracy", "adversarial agreement"}),
+    parts=PARTS,
+    totals=frozenset(
+        {"accuracy_first", "accuracy_swapped", "accuracy", "agreement", "adversarial accuracy", "adversarial agreement"}
+    ),
     headline="accuracy",
     separate=True,
     read_outputs=read_outputs,

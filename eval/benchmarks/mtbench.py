@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eval.benchmarks.base import Benchmark, files, plain_accuracy, read
-from eval.benchmarks.llmbar import PairRow, pair_of
+from eval.benchmarks.llmbar import OTHERS, PairRow, pair_of
 from planner.errors import UserError
 from planner.records import LabeledPair
 
@@ -28,7 +28,7 @@ BENCHMARK = Benchmark(
     load=load,
     official=plain_accuracy,
     protocol="accuracy over labelled pairs, both orders",
-    parts={"MT-Bench": 200, "FairEval": 66, "LLMEval^2": 200},
+    parts=OTHERS,
     totals=frozenset({"accuracy"}),
     headline="accuracy",
     separate=True,

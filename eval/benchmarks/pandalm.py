@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +24,7 @@ from planner.errors import UserError
 from planner.records import Chain, Label, LabeledPair, Order, Pair, Verdict, flip
 
 CLASSES = ("A", "B", "tie")
+_NAMES = ("accuracy", "precision", "recall", "f1")
 _LABEL: Mapping[int, Label] = {0: "tie", 1: "A", 2: "B"}
 _GPT: Mapping[str, Verdict] = {"1": "A", "2": "B", "Tie": "tie", "garbage": "none"}
 _SCORES = re.compile(r"<answer>\s*[\d.]+\s*</answer>", re.IGNORECASE)
@@ -197,7 +198,7 @@ BENCHMARK = Benchmark(
     official=official,
     protocol="one order, three classes, macro averages, what was not parsed counted as a tie; “swapped …”: the paper's swap rule",
     parts={"all": 999},
-    totals=frozenset(),
+    totals=frozenset(order + average + name for order, average, name in product(("", "swapped "), ("", "weighted "), _NAMES)),
     headline="accuracy",
     read_outputs=read_outputs,
     published=(

@@ -9,15 +9,17 @@ drawn (an order each, a tie, or no verdict). So no verdict at all is 1/4, as the
 Ties (`ref:n` has one right answer, `tied:n` several) is theirs with margins read from pairs. A margin is the share of orders won minus
 the share lost: of right against wrong answers its least, between right answers its largest. The score is .30 tied accuracy + .30
 reference accuracy + .20 margin of right over wrong above the one between right + .20 the same with the reference prompt's margin too
-+ .01 mean tanh(ratio of the two - 1).
++ .01 mean tanh(ratio of the two - 1). Where right answers do not differ at all the ratio is infinite and its tanh 1 or -1, as in their code
+(0 by 0 is 0), so a perfect judge has 1.01.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations, product
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -25,10 +27,12 @@ from pydantic import Field
 
 from eval.benchmarks.base import Benchmark, Percentages, Published, Row, files, from_hub, labeled, mean, placed, read
 from eval.judged import Judged
+from planner.errors import UserError
 from planner.records import LabeledPair, Pair
 
 _PROMPTS = {"Factuality": 475, "Focus": 495, "Math": 183, "Precise IF": 160, "Safety": 450, "Ties": 102}
 TIES = "Ties"
+_TIES_ID = re.compile(r"(?:ref|tied):(.+)")
 _Texts = Annotated[list[str], Field(min_length=1)]
 
 
@@ -45,24 +49,38 @@ def load(data: Path | None) -> list[LabeledPair]:
         rows = from_hub("allenai/reward-bench-2", "test", PromptRow)
     else:
         rows = [row for path in files(data, "*.jsonl", "*.json") for row in read(path, PromptRow)]
-    return [pair for row in rows for pair in _pairs(row)]
+    return [pair for row in rows for pair in _pairs(row, str(data or "the hub"))]
 
 
-def _pairs(row: PromptRow) -> Iterable[LabeledPair]:
+def _pairs(row: PromptRow, where: str) -> list[LabeledPair]:
+    """The comparisons of a prompt. A number's two prompts in Ties are one group, as their margins are held against each other."""
+    number = _TIES_ID.fullmatch(row.id)
+    if row.subset not in _PROMPTS or (row.subset == TIES and number is None):
+        raise UserError(
+            f"{where}: prompt {row.id!r} of the subset {row.subset!r} is none of RewardBench 2, which has {', '.join(_PROMPTS)}, "
+            "and in Ties ids like ref:1 and tied:1"
+        )
     notes = {"part": row.subset, "prompt": f"{row.subset} {row.id}"}
-    for chosen in row.chosen:
-        for rejected in row.rejected:
-            yield placed(row.prompt, chosen, rejected, source="rewardbench2", kind=row.subset, notes=notes)
-    if row.subset == TIES:
-        for one, other in combinations(row.chosen, 2):
-            pair = Pair(instruction=row.prompt, response_a=one, response_b=other)
-            yield labeled(pair, "tie", source="rewardbench2", kind=row.subset, notes=notes)
+    found = [
+        placed(row.prompt, chosen, rejected, source="rewardbench2", kind=row.subset, notes=notes)
+        for chosen, rejected in product(row.chosen, row.rejected)
+    ]
+    if row.subset != TIES or number is None:
+        return found
+    for one, other in combinations(row.chosen, 2):
+        pair = Pair(instruction=row.prompt, response_a=one, response_b=other)
+        found.append(labeled(pair, "tie", source="rewardbench2", kind=row.subset, notes=notes))
+    return [pair.model_copy(update={"group": f"{TIES} {number[1]}"}) for pair in found]
 
 
 def official(judged: Sequence[Judged], seed: int) -> Percentages:
     prompts: dict[str, dict[str, list[Judged]]] = defaultdict(lambda: defaultdict(list))
+    seen: Counter[int] = Counter()
     for one in judged:
-        prompts[one.labeled.kind][one.labeled.notes["prompt"]].append(one)
+        # In a resample a prompt that was drawn twice is two prompts, not one with twice as many responses.
+        copy = f" again {seen[id(one)]}" if seen[id(one)] else ""
+        seen[id(one)] += 1
+        prompts[one.labeled.kind][one.labeled.notes["prompt"] + copy].append(one)
     scores = {
         subset: 100 * mean([_best_of(of_prompt) for of_prompt in found.values()])
         for subset, found in prompts.items()
@@ -113,7 +131,9 @@ def ties_score(prompts: Mapping[str, Margins]) -> float:
         least = min(reference.over_wrong, tied.over_wrong)
         preferred.append(float(tied.over_wrong > tied.between_right))
         hard.append(float(least > tied.between_right))
-        ratio.append(math.tanh(least / tied.between_right - 1) if tied.between_right else 0.0)
+        ratio.append(
+            math.tanh(least / tied.between_right - 1) if tied.between_right else math.copysign(1.0, least) if least else 0.0
+        )
     terms = [mean(found) if found else 0.0 for found in (preferred, hard, ratio)]
     return 0.30 * accuracy["tied"] + 0.30 * accuracy["ref"] + 0.20 * terms[0] + 0.20 * terms[1] + 0.01 * terms[2]
 
