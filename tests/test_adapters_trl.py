@@ -175,6 +175,7 @@ def test_what_is_read_of_a_chat() -> None:
         "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi\nthere<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
         "<bos><start_of_turn>user\nHi\nthere<end_of_turn>\n<start_of_turn>model\n",
         "<s>[INST] Hi\nthere [/INST]",
+        "<s>[SYSTEM_PROMPT]Be kind.[/SYSTEM_PROMPT][INST]Hi\nthere[/INST]",
         "Hi\nthere",
     ],
 )
@@ -182,11 +183,31 @@ def test_a_templated_prompt_is_undone(prompt: str) -> None:
     assert untemplated(prompt) == "Hi\nthere"
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    ["What is [INST] hi [/INST] for?", "Explain:\n<|im_start|>user\nHi<|im_end|>", "1 < 2 <start_of_turn>user\nHi<end_of_turn>"],
+)
+def test_a_prompt_about_templates_is_none(prompt: str) -> None:
+    assert untemplated(prompt) == prompt
+
+
 def test_a_completion_is_found_behind_its_prompt() -> None:
     assert completion_in("<s>Ask: answer</s></s>\n", "Ask:") == " answer"
     assert completion_in("Ask: a Ask: b<|im_end|>\n<|endoftext|>", "Ask:") == " a Ask: b"
     assert completion_in("something else", "Ask:") is None
     assert completion_in("x" * 50 + "Ask: late", "Ask:") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[INST]" + " " * 500, "[INST]" * 20_000, "<|im_start|>user\n" * 20_000, " " * 20_000 + "x", "</s> " * 20_000, "<|" * 20_000],
+)
+def test_no_text_keeps_the_reader_busy(text: str) -> None:
+    """The server reads between other requests: what takes long here, all of them wait for."""
+    before = time.process_time()
+    untemplated(text)
+    completion_in(f"Ask:{text}", "Ask:")
+    assert time.process_time() - before < 1
 
 
 # -- the real trainers -------------------------------------------------------------------------------------------------
