@@ -6,13 +6,15 @@ A reward is in [0, 1] and relative to the group: the chance to beat an average p
 - Equal responses are one player, and get one reward. Where all are equal, each gets 0.5.
 - A blank response (nothing in it can be seen) loses to every other. A judge that likes silence must not teach it.
 - A pair longer than the judge's context is not asked and gives no result; a response with no other pair has no reward.
-- A group of one is compared with the reference, whatever the strategy. Without one there is nothing to compare: None.
+- A group of one is compared with the reference, whatever the strategy. Without one there is nothing to compare: None. A blank reference
+  is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal, NamedTuple, Protocol
+from unicodedata import category
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -126,9 +128,13 @@ class Contest:
         for index, response in enumerate(group.responses):
             first_of.setdefault("" if blank(response) else response, index)
         self.player_of = [first_of["" if blank(r) else r] for r in group.responses]
-        # Drawn by content, so that the order in which a trainer lists responses changes nothing.
-        self.players = sorted(first_of.values(), key=lambda i: digest("draw", group.instruction, group.responses[i]))
-        self.anchored = group.reference is not None and (scoring.strategy == "pivot" or len(group.responses) == 1)
+        # Drawn by content, so that the order in which a trainer lists responses changes nothing. A blank one, which all beat alike, is last:
+        # as an anchor it would tell nobody apart.
+        self.players = sorted(
+            first_of.values(), key=lambda i: (blank(group.responses[i]), digest("draw", group.instruction, group.responses[i]))
+        )
+        referenced = group.reference is not None and not blank(group.reference)
+        self.anchored = referenced and (scoring.strategy == "pivot" or len(group.responses) == 1)
         if self.anchored:
             self.players.insert(0, REFERENCE)
         self.comparisons: dict[Match, Comparison] = {}
@@ -208,9 +214,13 @@ class Contest:
         )
 
 
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and a symbol that are drawn as nothing."""
+
+
 def blank(text: str) -> bool:
-    """Whether nothing in a text can be seen: no characters at all, white space, control and zero-width characters."""
-    return not any(character.isprintable() and not character.isspace() for character in text)
+    """Whether nothing in a text can be seen: no characters at all, white space, control and zero-width characters, marks on nothing."""
+    return not any(category(character)[0] in "LNPS" and character not in _FILLERS for character in text)
 
 
 def preference(judgment: Judgment, scoring: Scoring) -> tuple[float | None, Why]:
