@@ -51,6 +51,8 @@ class HttpOptions(Record):
     """Waiting and judging of one request. OpenRLHF's client gives up at 180 s and asks again."""
     remember_s: PositiveFloat = 600.0
     """How long the reward of a request whose client went away is kept for its next try."""
+    read_s: PositiveFloat = 30.0
+    """Longest time for a request's body to arrive."""
     max_body_bytes: PositiveInt = 16 * 2**20
     max_batch: PositiveInt = 256
     """Responses in one request."""

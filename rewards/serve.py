@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import socket
 import sys
 from types import FrameType
@@ -67,16 +68,25 @@ def serve(config: RewardConfig, *, host: str, port: int, key: str | None) -> Non
             special=_special_tokens(config),
         )
         try:
-            service = Service(config, judge_for(config, engine), backend)
-            settings = uvicorn.Config(create_app(service, key), log_config=None, access_log=False, server_header=False)
-            server = _Server(settings)
-            server.service = service
+            server = server_of(Service(config, judge_for(config, engine), backend), key)
             logging.getLogger("evalplanner").info("listening on http://%s:%d", host, bound.getsockname()[1])
             server.run(sockets=[bound])
         finally:
             engine.close()
     finally:
         backend.close()
+
+
+def server_of(service: Service, key: str | None) -> _Server:
+    """The server of a judge, not yet running. Its end takes no longer than a request may: a stream that goes on is cut off then."""
+    options = service.config.http
+    settings = uvicorn.Config(
+        create_app(service, key), log_config=None, access_log=False, server_header=False,
+        timeout_graceful_shutdown=math.ceil(options.read_s + options.deadline_s),
+    )  # fmt: skip
+    server = _Server(settings)
+    server.service = service
+    return server
 
 
 def open_backend(config: RewardConfig) -> Backend:

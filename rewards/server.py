@@ -14,7 +14,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -54,6 +54,7 @@ _RETRY_S = "5"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "no JSON, or refused by the model's server"},
     401: {"model": Problem, "description": "no key, or a wrong one"},
+    408: {"model": Problem, "description": "the body did not arrive in time"},
     413: {"model": Problem, "description": "too large"},
     422: {"model": Problem, "description": "not what this route takes"},
     429: {"model": Problem, "description": "too many requests are waiting"},
@@ -86,8 +87,9 @@ def create_app(service: Service, key: str | None) -> FastAPI:
     paths = frozenset(path for path, _, _ in _ROUTES) | {"/openapi.json"}
     options = service.config.http
     app.add_middleware(
-        Gate, key=key, max_body_bytes=options.max_body_bytes, max_queue=options.max_queue, meters=service.meters, paths=paths
-    )
+        Gate, key=key, max_body_bytes=options.max_body_bytes, max_queue=options.max_queue, read_s=options.read_s, meters=service.meters,
+        paths=paths,
+    )  # fmt: skip
     return app
 
 
@@ -173,11 +175,16 @@ async def get_reward(body: GetReward, request: Request, service: Up) -> Rewards:
     _refuse_batch(service, len(body.query))
     items = []
     for query, prompt, label in zip(body.query, body.prompts, body.labels, strict=True):
-        items.append((untemplated(prompt).strip(), completion_in(query, prompt), label or None))
-    try:
-        found = await service.within_deadline(request, _rewards(service, items))
-    except TimeoutError:
-        found = [None] * len(items)
+        items.append(
+            (untemplated(prompt).strip(), completion_in(query, prompt), label if isinstance(label, str) and label else None)
+        )
+    if service.config.http.cohort > 1:
+        found = await service.while_there(request, _cohort_rewards(service, items))
+    else:
+        try:
+            found = await service.within_deadline(request, _rewards(service, items))
+        except TimeoutError:
+            found = [None] * len(items)
     service.meters.retries.inc(sum(one is not None and one.retried for one in found))
     rewards = [NEUTRAL if one is None or one.reward is None else one.reward for one in found]
     return Rewards(
@@ -190,19 +197,28 @@ async def get_reward(body: GetReward, request: Request, service: Up) -> Rewards:
     )
 
 
-async def _rewards(service: Service, items: list[tuple[str, str | None, str | None]]) -> list[Rewarded | None]:
-    """One outcome an item (instruction, response, reference); None for an item whose response was not found."""
-    found: list[Rewarded | None] = [None] * len(items)
-    if service.config.http.cohort > 1:
+Item = tuple[str, str | None, str | None]
+"""Instruction, response, reference. There is no response where it was not found in the text that came."""
 
-        async def one(at: int, instruction: str, response: str, reference: str | None) -> None:
+
+async def _cohort_rewards(service: Service, items: list[Item]) -> list[Rewarded | None]:
+    """One outcome an item, each of its prompt's cohort; None where there is no response, or the deadline came first."""
+    found: list[Rewarded | None] = [None] * len(items)
+
+    async def one(at: int, instruction: str, response: str, reference: str | None) -> None:
+        with suppress(TimeoutError):  # the others of this request may have theirs
             found[at] = await service.cohorts.reward(instruction, response, reference)
 
-        async with _together() as waiting:
-            for at, (instruction, response, reference) in enumerate(items):
-                if response is not None:
-                    waiting.append(one(at, instruction, response, reference))
-        return found
+    async with _together() as waiting:
+        for at, (instruction, response, reference) in enumerate(items):
+            if response is not None:
+                waiting.append(one(at, instruction, response, reference))
+    return found
+
+
+async def _rewards(service: Service, items: list[Item]) -> list[Rewarded | None]:
+    """One outcome an item, items of one prompt and reference scored as a group; None where there is no response."""
+    found: list[Rewarded | None] = [None] * len(items)
     places: dict[tuple[str, str | None], list[int]] = defaultdict(list)
     for at, (instruction, response, reference) in enumerate(items):
         if response is not None:
@@ -267,7 +283,7 @@ async def verify(body: Verify, request: Request, service: Up) -> Verified:
     """The reward of one NeMo-Gym rollout. Waits for its cohort, if one is configured."""
     instruction, response = _readable(lambda: (instruction_of(body.responses_create_params.input), output_text(body.response)))
     try:
-        found = await service.within_deadline(request, service.cohorts.reward(instruction, response, None, body.name))
+        found = await service.while_there(request, service.cohorts.reward(instruction, response, None, body.name))
     except TimeoutError:
         found = None
     service.meters.retries.inc(found is not None and found.retried)

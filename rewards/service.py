@@ -35,8 +35,8 @@ class Service:
         self.client = httpx.AsyncClient(timeout=config.http.deadline_s, headers={"Authorization": f"Bearer {backend.key}"})
         options = config.http
         self.cohorts = Cohorts(
-            self.score_one, size=options.cohort, wait_s=options.wait_s, remember_s=options.remember_s,
-            on_close=lambda ending: self.meters.cohorts.labels(ending).inc(),
+            self.score_one, size=options.cohort, wait_s=options.wait_s, deadline_s=options.deadline_s,
+            remember_s=options.remember_s, on_close=lambda ending: self.meters.cohorts.labels(ending).inc(),
         )  # fmt: skip
 
     async def blocking(self, work: Callable[[], T]) -> T:
@@ -70,9 +70,13 @@ class Service:
             TimeoutError: the deadline.
             ClientGone: the connection was closed.
         """
+        return await self.while_there(request, work, timeout_s=self.config.http.deadline_s)
+
+    async def while_there(self, request: Request, work: Coroutine[Any, Any, T], *, timeout_s: float | None = None) -> T:
+        """The same for work that keeps the deadline itself, as the cohorts do."""
         task, watch = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
         try:
-            done, _ = await asyncio.wait({task, watch}, timeout=self.config.http.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({task, watch}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             watch.cancel()
         if task in done:
