@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal, NamedTuple, Protocol
 from unicodedata import category
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from planner.records import ORDERS, Judgment, OrderJudgment, Pair, Record, digest
 from rewards.tournament import Match, Schedule, Strategy, against_anchor, fitted, schedule, win_rates
@@ -24,6 +24,8 @@ from rewards.tournament import Match, Schedule, Strategy, against_anchor, fitted
 REFERENCE = -1
 """The reference answer's place where responses are named by their index."""
 
+Way = Literal[Strategy, "pointwise"]
+"""A strategy of comparing, or `pointwise`: no comparing, a judge that grades one response at a time (`rewards/pointwise.py`)."""
 PlanSource = Literal["own", "shared"]
 Why = Literal["judged", "identical", "blank", "over_long", "no_plan", "no_verdict", "conflict"]
 """How a comparison came to its result (the first three), or why it has none."""
@@ -32,7 +34,7 @@ Why = Literal["judged", "identical", "blank", "over_long", "no_plan", "no_verdic
 class Scoring(Record):
     """How a group is scored."""
 
-    strategy: Strategy = "circular"
+    strategy: Way = "circular"
     rating: Literal["bradley_terry", "win_rate"] = "bradley_terry"
     """What results make together. `win_rate` is for `all_pairs` only: where players met different opponents it ranks worse."""
     mode: Literal["soft", "hard"] = "soft"
@@ -51,6 +53,8 @@ class Scoring(Record):
     def _consistent(self) -> Scoring:
         if self.rating == "win_rate" and self.strategy != "all_pairs":
             raise ValueError('rating = "win_rate" is for strategy = "all_pairs"; the others rank better by bradley_terry')
+        if self.plan == "shared" and self.strategy == "pointwise":
+            raise ValueError('plan = "shared" is for judges that compare; strategy = "pointwise" takes one that grades')
         return self
 
 
@@ -60,7 +64,12 @@ class Group(Record):
     instruction: str
     responses: Annotated[tuple[str, ...], Field(min_length=1)]
     reference: str | None = None
-    """A known answer: what `pivot` and a group of one are compared with. Other strategies do not look at it."""
+    """A known answer: what `pivot` and a group of one are compared with. Other strategies do not look at it. A blank one is none."""
+
+    @field_validator("reference")
+    @classmethod
+    def _says_something(cls, reference: str | None) -> str | None:
+        return None if reference is None or blank(reference) else reference
 
 
 class Comparison(Record):
@@ -102,6 +111,11 @@ class GroupScore(Record):
         """Which responses have a reward at all."""
         return tuple(reward is not None for reward in self.rewards)
 
+    @property
+    def wanted(self) -> int:
+        """Comparisons that were wanted; of a judge that grades, grades. `cost.unread` counts those of them without a result."""
+        return len(self.judgments) or len(self.rewards)
+
 
 class Scorer(Protocol):
     """What gives groups their rewards: `rewards.group.GroupScorer`, or `rewards.pointwise.PointwiseScorer`."""
@@ -133,8 +147,7 @@ class Contest:
         self.players = sorted(
             first_of.values(), key=lambda i: (blank(group.responses[i]), digest("draw", group.instruction, group.responses[i]))
         )
-        referenced = group.reference is not None and not blank(group.reference)
-        self.anchored = referenced and (scoring.strategy == "pivot" or len(group.responses) == 1)
+        self.anchored = group.reference is not None and (scoring.strategy == "pivot" or len(group.responses) == 1)
         if self.anchored:
             self.players.insert(0, REFERENCE)
         self.comparisons: dict[Match, Comparison] = {}
@@ -142,6 +155,7 @@ class Contest:
         self.schedule: Schedule | None = None
         self.round: list[Match] = []
         if len(self.players) > 1:
+            assert scoring.strategy != "pointwise", "GroupScorer refuses it"
             self.schedule = schedule("pivot" if self.anchored else scoring.strategy, len(self.players))
             self.round = next(self.schedule)
 

@@ -15,7 +15,7 @@ from planner.engines.server import ServerEngine
 from planner.errors import UserError
 from planner.models import resolve_model, special_tokens
 from rewards.backend import Backend, EngineProcess, ServedElsewhere
-from rewards.config import RewardConfig, judge_for
+from rewards.config import RewardConfig, check_style, scorer_for
 from rewards.gate import Redact
 from rewards.server import create_app
 from rewards.service import Service
@@ -55,6 +55,9 @@ def serve(config: RewardConfig, *, host: str, port: int, key: str | None) -> Non
     if key is None and not is_loopback(host):
         raise UserError(f"{host} can be reached by others: set {KEY}, or serve 127.0.0.1")
     bound = _bind(host, port)
+    if config.url is None:
+        resolve_model(config.model)
+    check_style(config)
     _log_to_stderr(key)
     backend = open_backend(config)
     try:
@@ -68,7 +71,7 @@ def serve(config: RewardConfig, *, host: str, port: int, key: str | None) -> Non
             special=_special_tokens(config),
         )
         try:
-            server = server_of(Service(config, judge_for(config, engine), backend), key)
+            server = server_of(Service(config, scorer_for(config, engine), backend), key)
             logging.getLogger("evalplanner").info("listening on http://%s:%d", host, bound.getsockname()[1])
             server.run(sockets=[bound])
         finally:

@@ -25,6 +25,7 @@ from fastapi.security import HTTPBasic, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from planner.engines.base import EngineError
+from planner.judge import Judge
 from planner.records import Judgment, Pair
 from rewards.chat import completion_in, instruction_of, untemplated
 from rewards.cohort import Rewarded
@@ -147,6 +148,13 @@ def _refuse_batch(service: Service, size: int) -> None:
         raise HTTPException(413, f"{size} responses in one request; at most {service.config.http.max_batch} are taken")
 
 
+def _comparing(service: Service) -> Judge:
+    """The judge, if it compares."""
+    if service.judge is None:
+        raise HTTPException(422, "this judge grades one response at a time: it compares no pairs and takes no strategy")
+    return service.judge
+
+
 # -- routes ------------------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +261,8 @@ async def compare(
     if isinstance(body, GymCompare):
         return await _gym_compare(body, request, service)
     _refuse_batch(service, len(body.responses))
+    if body.strategy is not None:
+        _comparing(service)
     group = Group(instruction=body.instruction, responses=tuple(body.responses), reference=body.reference)
     (score,) = await service.within_deadline(request, service.score([group], body.strategy))
     return Compared(
@@ -294,17 +304,18 @@ async def verify(body: Verify, request: Request, service: Up) -> Verified:
 
 async def judge(body: JudgeRequest, request: Request, service: Up) -> Any:
     """Judge one pair in both orders: as one object, or in stages as they come."""
+    one = _comparing(service)
     pair = Pair(instruction=body.instruction, response_a=body.response_a, response_b=body.response_b, reference=body.reference)
-    if not await service.blocking(lambda: service.judge.fits(pair)):
+    if not await service.blocking(lambda: one.fits(pair)):
         raise HTTPException(422, "the pair does not fit the judge's context")
     if body.stream:
-        return StreamingResponse(_events(service, pair), media_type="text/event-stream")
-    return await service.within_deadline(request, service.blocking(lambda: next(service.judge.compare_many([pair]))))
+        return StreamingResponse(_events(service, one, pair), media_type="text/event-stream")
+    return await service.within_deadline(request, service.blocking(lambda: next(one.compare_many([pair]))))
 
 
-async def _events(service: Service, pair: Pair) -> AsyncIterator[str]:
+async def _events(service: Service, one: Judge, pair: Pair) -> AsyncIterator[str]:
     """Server-sent events of one judgment. The status is sent before anything can fail, so a failure is an event."""
-    stages, end = staged(service.judge, pair), time.monotonic() + service.config.http.deadline_s
+    stages, end = staged(one, pair), time.monotonic() + service.config.http.deadline_s
     try:
         while True:
             event = await asyncio.wait_for(service.blocking(lambda: next(stages, None)), end - time.monotonic())

@@ -12,7 +12,8 @@ import httpx
 
 from rewards.backend import ServedElsewhere
 from rewards.config import HttpOptions, RewardConfig
-from rewards.contest import Scoring
+from rewards.contest import Scorer, Scoring
+from rewards.group import GroupScorer
 from rewards.serve import _bind, server_of
 from rewards.service import Service
 from tests.judges import judge_of, longer
@@ -47,11 +48,12 @@ class Running:
 @contextmanager
 def running(
     taste: Any = longer, *, key: str | None = KEY, backend_url: str = "http://127.0.0.1:9/v1", scoring: dict[str, Any] | None = None,
-    judge: dict[str, Any] | None = None,
-    model: str = "m", **http: Any,
+    judge: dict[str, Any] | None = None, scorer: Scorer | None = None, model: str = "m", **http: Any,
 ) -> Iterator[Running]:  # fmt: skip
     config = RewardConfig(model=model, style="evalplanner", scoring=Scoring(**(scoring or {})), http=HttpOptions(**http))
-    service = Service(config, judge_of(taste, **(judge or {})), ServedElsewhere(backend_url, "m"))
+    service = Service(
+        config, scorer or GroupScorer(judge_of(taste, **(judge or {})), config.scoring), ServedElsewhere(backend_url, "m")
+    )
     one = Running(service, key)
     try:
         yield one

@@ -15,6 +15,7 @@ import pytest
 from planner.errors import UserError
 from rewards.adapters import client
 from rewards.adapters.client import ask
+from rewards.group import GroupScorer
 from tests import nemo_contract
 from tests.conftest import ROOT
 from tests.fake_server import FakeServer, reply, token
@@ -198,7 +199,7 @@ def log(prompt: str, response: str) -> list[dict[str, Any]]:
 def test_nemo_rl_gets_a_reward_a_log_by_prompt(nemo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    monkeypatch.setattr(nemo, "open_judge", lambda config: judge_of(longer))
+    monkeypatch.setattr(nemo, "open_scorer", lambda config: GroupScorer(judge_of(longer), config.scoring))
     environment = nemo.JudgeEnvironment({"model": "m", "style": "evalplanner", "scoring": {"strategy": "all_pairs"}})
     batch = [log("p", "x"), log("q", "aa"), log("p", "xx"), log("q", "a"), log("r", "alone")]
     step = environment.step(batch, [{"k": k} for k in range(5)])
@@ -215,7 +216,7 @@ def test_nemo_rl_gets_a_reward_a_log_by_prompt(nemo: Any, monkeypatch: pytest.Mo
 
 def test_nemo_rl_makes_it_by_name_as_its_own_code_does(nemo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`create_env`: the registered name, the Python registered for it, then `.options(…).remote(config)`."""
-    monkeypatch.setattr(nemo, "open_judge", lambda config: judge_of(longer))
+    monkeypatch.setattr(nemo, "open_scorer", lambda config: GroupScorer(judge_of(longer), config.scoring))
     nemo.register("evalplanner")
     made = nemo_contract.actor(nemo.environments["evalplanner"])
     assert made.asked == {"runtime_env": {"py_executable": nemo_contract.PYTHON}}

@@ -97,6 +97,8 @@ def test_a_reference_column_is_used() -> None:
     reward = JudgeReward(scorer(strategy="pivot"))
     assert reward(["p", "p"], ["x", "xxx"], reference=["xx", "xx"]) == [pytest.approx(0.2), pytest.approx(0.8)]
     assert JudgeReward(scorer(strategy="pivot"), reference_column="gold")(["p"], ["xxx"], gold=["x"]) == [pytest.approx(0.8)]
+    with pytest.raises(UserError, match="'reference' holds something other than text: name another"):
+        reward(["p", "p"], ["x", "xxx"], reference=[["xx"], ["xx"]])
 
 
 def test_a_group_torn_over_processes_is_refused_with_the_setting_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +129,9 @@ def test_by_dotted_path_it_reads_the_file_that_the_environment_names(tmp_path: P
         'model = "m"\nstyle = "evalplanner"\nnum_generations = 2\nreference_column = "gold"\n[scoring]\nstrategy = "pivot"\n'
     )
     monkeypatch.setenv("EVALPLANNER_REWARD", str(file))
-    monkeypatch.setattr(adapter, "open_judge", lambda config: judge_of(longer) if config.model == "m" else None)
+    monkeypatch.setattr(
+        adapter, "open_scorer", lambda config: GroupScorer(judge_of(longer), config.scoring) if config.model == "m" else None
+    )
     adapter._configured.cache_clear()
     assert judge_reward(["p", "p"], ["x", "xxx"], gold=["xx", "xx"]) == [pytest.approx(0.2), pytest.approx(0.8)]
     adapter._configured.cache_clear()
@@ -140,13 +144,13 @@ def test_async_grpo_can_send_the_function_to_its_rollout_process() -> None:
 def test_groups_that_come_together_open_one_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
 
-    def open_judge(config: Any) -> Judge:
+    def open_scorer(config: Any) -> GroupScorer:
         time.sleep(0.05)
         opened.append(config)
-        return judge_of(longer)
+        return GroupScorer(judge_of(longer), config.scoring)
 
     monkeypatch.delenv("EVALPLANNER_REWARD", raising=False)
-    monkeypatch.setattr(adapter, "open_judge", open_judge)
+    monkeypatch.setattr(adapter, "open_scorer", open_scorer)
     adapter._configured.cache_clear()
     with ThreadPoolExecutor(4) as pool:
         said = [*pool.map(lambda n: judge_reward(["p", "p"], ["x", "xx"]), range(4))]
