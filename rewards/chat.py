@@ -12,14 +12,17 @@ from typing import Any
 
 Messages = Sequence[Mapping[str, Any]]
 
-# Where a user's turn starts and ends in the chat formats in use: ChatML, Llama 3, Gemma, Llama 2 and Mistral.
-_USER_TURNS = (
-    re.compile(r"<\|im_start\|>user\n(.*?)<\|im_end\|>", re.DOTALL),
-    re.compile(r"<\|start_header_id\|>user<\|end_header_id\|>\n\n(.*?)<\|eot_id\|>", re.DOTALL),
-    re.compile(r"<start_of_turn>user\n(.*?)<end_of_turn>", re.DOTALL),
-    re.compile(r"\[INST\]\s*(.*?)\s*\[/INST\]", re.DOTALL),
+# Of the chat formats in use (ChatML, Llama 3, Gemma, Llama 2 and Mistral): what a prompt begins with, where a user's turn starts, where it
+# ends. Texts of any length and make come by here, so they are searched for plain strings, each character once.
+_FORMATS = (
+    (("<|im_start|>",), "<|im_start|>user\n", "<|im_end|>"),
+    (("<|start_header_id|>",), "<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"),
+    (("<start_of_turn>",), "<start_of_turn>user\n", "<end_of_turn>"),
+    (("[INST]", "[SYSTEM_PROMPT]", "[AVAILABLE_TOOLS]"), "[INST]", "[/INST]"),
 )
-_END = re.compile(r"(?:\s*(?:<\|[^<>|\n]{1,40}\|>|</s>|<eos>|<end_of_turn>))+\s*\Z")
+_BEFORE_IT = re.compile(r"(?:<s>|<bos>|<\|begin_of_text\|>|<\|endoftext\|>)*\s*")
+_END = re.compile(r"(?:<\|[^<>|\n]{1,40}\|>|</s>|<eos>|<end_of_turn>)\Z")
+_LONGEST_END = 44
 
 
 def content(message: Mapping[str, Any]) -> str:
@@ -59,16 +62,42 @@ def response_of(completion: str | Messages) -> str:
 def untemplated(prompt: str) -> str:
     """The instruction in a prompt that went through a chat template: the user's turn, or all of them where there are several.
 
-    A template that is not known is left as it is.
+    A template that is not known is left as it is, and so is a text that has a template's marks anywhere but at its beginning: it is about
+    them.
     """
-    for pattern in _USER_TURNS:
-        if turns := pattern.findall(prompt):
+    before = _BEFORE_IT.match(prompt)
+    for openings, start, end in _FORMATS:
+        if prompt.startswith(openings, before.end() if before else 0) and (turns := _between(prompt, start, end)):
             return "\n\n".join(turns)
     return prompt
+
+
+def _between(text: str, start: str, end: str) -> list[str]:
+    """What stands between each `start` and the next `end`, without the blanks around it."""
+    found, at = [], 0
+    while (begin := text.find(start, at)) >= 0:
+        begin += len(start)
+        at = text.find(end, begin)
+        if at < 0:
+            break
+        found.append(text[begin:at].strip())
+    return found
 
 
 def completion_in(query: str, prompt: str) -> str | None:
     """What a policy wrote after `prompt` in the whole text `query`, end tokens removed; None where it does not start with the prompt."""
     at = query.find(prompt)
     # A tokenizer may put its own start token first.
-    return _END.sub("", query[at + len(prompt) :]) if 0 <= at < 40 else None
+    return _without_ends(query[at + len(prompt) :]) if 0 <= at < 40 else None
+
+
+def _without_ends(text: str) -> str:
+    """Without the end tokens at its end and the blanks around them. A text that ends in none stays as it is."""
+    end, found = len(text), False
+    while True:
+        while end and text[end - 1].isspace():
+            end -= 1
+        token = _END.search(text, max(0, end - _LONGEST_END), end)
+        if token is None:
+            return text[:end] if found else text
+        end, found = token.start(), True

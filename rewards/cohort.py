@@ -59,14 +59,16 @@ class Cohorts:
         score: scores one group; called once a cohort, outside of any request, so no client's end stops it.
         size: responses to a prompt that make a cohort full.
         wait_s: how long a cohort stays open.
+        deadline_s: how long one response waits for its reward, its cohort's wait included.
         remember_s: how long a reward is kept for a client that left or may ask again by name.
     """
 
     def __init__(
-        self, score: Callable[[Group], Awaitable[GroupScore]], *, size: int, wait_s: float, remember_s: float,
+        self, score: Callable[[Group], Awaitable[GroupScore]], *, size: int, wait_s: float, deadline_s: float, remember_s: float,
         on_close: Callable[[Ending], None] = lambda ending: None,
     ) -> None:  # fmt: skip
-        self._score, self._size, self._wait_s, self._remember_s, self._on_close = score, size, wait_s, remember_s, on_close
+        self._score, self._size, self._on_close = score, size, on_close
+        self._wait_s, self._deadline_s, self._remember_s = wait_s, deadline_s, remember_s
         self._open: dict[tuple[str, str | None], _Cohort] = {}
         self._known: dict[tuple[str, str | None, str], list[_Member]] = {}
         """Members by prompt, reference and response, or by name; forgotten after `remember_s`."""
@@ -81,6 +83,7 @@ class Cohorts:
             name: a rollout's own identity, where its trainer sends one.
 
         Raises:
+            TimeoutError: the deadline. Its client is told, so the same words again are another response.
             whatever `score` raised, for everybody in the cohort; it is then forgotten, so asking again starts anew.
         """
         key = (instruction, reference)
@@ -94,7 +97,8 @@ class Cohorts:
             self._join(key, member)
         member.waiting, member.gone = member.waiting + 1, False
         try:
-            rewarded = await asyncio.shield(member.future)
+            # Does not end the scoring, whatever ends the wait.
+            done, _ = await asyncio.wait([member.future], timeout=self._deadline_s)
         except asyncio.CancelledError:
             member.gone = member.waiting == 1
             raise
@@ -103,7 +107,9 @@ class Cohorts:
             member.seen_at = time.monotonic()
         if name is None:  # answered: the same words again are another response
             self._known[identity].remove(member)
-        return rewarded._replace(retried=retried)
+        if not done:
+            raise TimeoutError
+        return member.future.result()._replace(retried=retried)
 
     def drain(self) -> None:
         """Score what is here without waiting for more, and whatever still comes by itself."""

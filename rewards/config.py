@@ -21,9 +21,12 @@ from planner.errors import UserError
 from planner.judge import CARD, Judge, read_card
 from planner.models import EMBEDDED
 from planner.records import Record
-from planner.styles import STYLES, named
-from planner.styles.base import Style
-from rewards.contest import Scoring
+from planner.styles import SCORING, STYLES, named
+from planner.styles.base import ScoringStyle, Style
+from planner.styles.evalplanner import EvalPlannerStyle
+from rewards.contest import Scorer, Scoring
+from rewards.group import GroupScorer
+from rewards.pointwise import PointwiseScorer
 
 ENVIRONMENT = "EVALPLANNER_REWARD"
 
@@ -51,6 +54,8 @@ class HttpOptions(Record):
     """Waiting and judging of one request. OpenRLHF's client gives up at 180 s and asks again."""
     remember_s: PositiveFloat = 600.0
     """How long the reward of a request whose client went away is kept for its next try."""
+    read_s: PositiveFloat = 30.0
+    """Longest time for a request's body to arrive."""
     max_body_bytes: PositiveInt = 16 * 2**20
     max_batch: PositiveInt = 256
     """Responses in one request."""
@@ -66,7 +71,8 @@ class RewardConfig(Record):
     url: str | None = None
     """An OpenAI-compatible API that serves `model` already, e.g. http://127.0.0.1:8000/v1."""
     style: str | None = None
-    """How a model without `judge.json` is asked: a name in `planner.styles`. The embedded one is asked with `evalplanner-short`."""
+    """How a model without `judge.json` is asked: a name in `planner.styles`. The embedded one is asked with `evalplanner-short`. For
+    `pointwise` always: one of `SCORING` there."""
     force: bool | None = None
     """Read a verdict from the probabilities where the text names none. Unset: only for the embedded model, which never names one."""
     max_tokens: PositiveInt | None = None
@@ -112,48 +118,100 @@ def load_reward_config(path: str | Path | None = None) -> RewardConfig:
         raise UserError(f"{named}: {key}: {what}") from None
 
 
+def check_style(config: RewardConfig) -> None:
+    """Refuse a style, or a model that names none, before an engine is started for it.
+
+    Raises:
+        ModelError, UserError: nothing says how the model wants to be asked, or it cannot be asked for what `scoring` wants.
+    """
+    _grading(config) if config.scoring.strategy == "pointwise" else _comparing(config)
+
+
+def scorer_for(config: RewardConfig, engine: Engine) -> Scorer:
+    """What gives rewards: the judge of a config on an engine that serves its model, comparing or, if `pointwise`, grading.
+
+    Raises:
+        ModelError, UserError: as `check_style`.
+    """
+    scoring, sampling = config.scoring, Sampling(config.temperature, config.top_p)
+    if scoring.strategy != "pointwise":
+        return GroupScorer(judge_for(config, engine), scoring)
+    style, limit = _grading(config)
+    return PointwiseScorer(engine, style, max_tokens=config.max_tokens or limit, sampling=sampling, votes=scoring.votes)
+
+
 def judge_for(config: RewardConfig, engine: Engine) -> Judge:
-    """The judge of a config on an engine that serves its model.
+    """The comparing judge of a config on an engine that serves its model.
 
     Raises:
         ModelError, UserError: nothing says how the model wants to be asked, or a style that there is not.
     """
-    embedded = config.model == EMBEDDED
-    carded = (Path(config.model) / CARD).is_file()
-    style: Style
-    if config.style is not None:
-        style, limit = named(config.style), 2048
-    elif carded:
-        card = read_card(config.model)
-        style, limit = card.style, card.max_tokens
-    elif embedded:
-        style, limit = named("evalplanner-short"), 48
-    else:
-        raise UserError(f"{config.model} has no {CARD} that says how it wants to be asked: set style, one of {', '.join(STYLES)}")
+    style, limit = _comparing(config)
     return Judge(
         engine,
         style,
         max_tokens=config.max_tokens or limit,
-        force=embedded if config.force is None else config.force,
+        force=config.model == EMBEDDED if config.force is None else config.force,
         sampling=Sampling(config.temperature, config.top_p),
     )
 
 
-def open_judge(config: RewardConfig) -> Judge:
-    """The judge of a config with an engine of its own: a client where `url` is set, else vLLM in this process.
+def _comparing(config: RewardConfig) -> tuple[Style, int]:
+    """Style, and longest answer where the config does not say."""
+    style: Style
+    if config.style is not None:
+        style, limit = named(config.style), 2048
+    elif (Path(config.model) / CARD).is_file():
+        card = read_card(config.model)
+        style, limit = card.style, card.max_tokens
+    elif config.model == EMBEDDED:
+        style, limit = named("evalplanner-short"), 48
+    else:
+        raise UserError(f"{config.model} has no {CARD} that says how it wants to be asked: set style, one of {', '.join(STYLES)}")
+    if config.scoring.plan == "shared" and not (isinstance(style, EvalPlannerStyle) and style.plans):
+        raise UserError('scoring.plan = "shared" needs a judge that plans, asked with style = "evalplanner" or "evalplanner-short"')
+    return style, limit
+
+
+def _grading(config: RewardConfig) -> tuple[ScoringStyle, int]:
+    """The same of a judge that grades one response at a time."""
+    if config.style is None or config.style not in SCORING:
+        said = "no style" if config.style is None else f"style = {config.style!r}"
+        raise UserError(
+            f'scoring.strategy = "pointwise" with {said}: set one that grades a single response, of {", ".join(SCORING)}'
+        )
+    return SCORING[config.style], 2048
+
+
+def open_scorer(config: RewardConfig) -> Scorer:
+    """`scorer_for` with an engine of its own: a client where `url` is set, else vLLM in this process.
 
     Raises:
         EngineError, ModelError, UserError: it cannot be opened; the message says what to do.
     """
+    check_style(config)
+    return scorer_for(config, _open_engine(config))
+
+
+def open_judge(config: RewardConfig) -> Judge:
+    """`judge_for` with an engine of its own.
+
+    Raises:
+        EngineError, ModelError, UserError: it cannot be opened; the message says what to do.
+    """
+    _comparing(config)
+    return judge_for(config, _open_engine(config))
+
+
+def _open_engine(config: RewardConfig) -> Engine:
     if config.url is not None:
         from planner.engines.server import ServerEngine
 
-        return judge_for(config, ServerEngine(config.url, config.model))
+        return ServerEngine(config.url, config.model)
     from planner.engines.vllm import VllmEngine
 
     options = config.engine
-    engine = VllmEngine(
+    return VllmEngine(
         config.model, max_model_len=options.max_model_len, max_num_seqs=options.max_num_seqs, tensor_parallel=options.tensor_parallel,
         gpu_memory_utilization=options.gpu_memory_utilization, kv_cache_gb=options.kv_cache_gb, enforce_eager=True,
     )  # fmt: skip
-    return judge_for(config, engine)

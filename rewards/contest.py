@@ -6,15 +6,17 @@ A reward is in [0, 1] and relative to the group: the chance to beat an average p
 - Equal responses are one player, and get one reward. Where all are equal, each gets 0.5.
 - A blank response (nothing in it can be seen) loses to every other. A judge that likes silence must not teach it.
 - A pair longer than the judge's context is not asked and gives no result; a response with no other pair has no reward.
-- A group of one is compared with the reference, whatever the strategy. Without one there is nothing to compare: None.
+- A group of one is compared with the reference, whatever the strategy. Without one there is nothing to compare: None. A blank reference
+  is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal, NamedTuple, Protocol
+from unicodedata import category
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from planner.records import ORDERS, Judgment, OrderJudgment, Pair, Record, digest
 from rewards.tournament import Match, Schedule, Strategy, against_anchor, fitted, schedule, win_rates
@@ -22,6 +24,8 @@ from rewards.tournament import Match, Schedule, Strategy, against_anchor, fitted
 REFERENCE = -1
 """The reference answer's place where responses are named by their index."""
 
+Way = Literal[Strategy, "pointwise"]
+"""A strategy of comparing, or `pointwise`: no comparing, a judge that grades one response at a time (`rewards/pointwise.py`)."""
 PlanSource = Literal["own", "shared"]
 Why = Literal["judged", "identical", "blank", "over_long", "no_plan", "no_verdict", "conflict"]
 """How a comparison came to its result (the first three), or why it has none."""
@@ -30,7 +34,7 @@ Why = Literal["judged", "identical", "blank", "over_long", "no_plan", "no_verdic
 class Scoring(Record):
     """How a group is scored."""
 
-    strategy: Strategy = "circular"
+    strategy: Way = "circular"
     rating: Literal["bradley_terry", "win_rate"] = "bradley_terry"
     """What results make together. `win_rate` is for `all_pairs` only: where players met different opponents it ranks worse."""
     mode: Literal["soft", "hard"] = "soft"
@@ -49,6 +53,8 @@ class Scoring(Record):
     def _consistent(self) -> Scoring:
         if self.rating == "win_rate" and self.strategy != "all_pairs":
             raise ValueError('rating = "win_rate" is for strategy = "all_pairs"; the others rank better by bradley_terry')
+        if self.plan == "shared" and self.strategy == "pointwise":
+            raise ValueError('plan = "shared" is for judges that compare; strategy = "pointwise" takes one that grades')
         return self
 
 
@@ -58,7 +64,12 @@ class Group(Record):
     instruction: str
     responses: Annotated[tuple[str, ...], Field(min_length=1)]
     reference: str | None = None
-    """A known answer: what `pivot` and a group of one are compared with. Other strategies do not look at it."""
+    """A known answer: what `pivot` and a group of one are compared with. Other strategies do not look at it. A blank one is none."""
+
+    @field_validator("reference")
+    @classmethod
+    def _says_something(cls, reference: str | None) -> str | None:
+        return None if reference is None or blank(reference) else reference
 
 
 class Comparison(Record):
@@ -100,6 +111,11 @@ class GroupScore(Record):
         """Which responses have a reward at all."""
         return tuple(reward is not None for reward in self.rewards)
 
+    @property
+    def wanted(self) -> int:
+        """Comparisons that were wanted; of a judge that grades, grades. `cost.unread` counts those of them without a result."""
+        return len(self.judgments) or len(self.rewards)
+
 
 class Scorer(Protocol):
     """What gives groups their rewards: `rewards.group.GroupScorer`, or `rewards.pointwise.PointwiseScorer`."""
@@ -126,8 +142,11 @@ class Contest:
         for index, response in enumerate(group.responses):
             first_of.setdefault("" if blank(response) else response, index)
         self.player_of = [first_of["" if blank(r) else r] for r in group.responses]
-        # Drawn by content, so that the order in which a trainer lists responses changes nothing.
-        self.players = sorted(first_of.values(), key=lambda i: digest("draw", group.instruction, group.responses[i]))
+        # Drawn by content, so that the order in which a trainer lists responses changes nothing. A blank one, which all beat alike, is last:
+        # as an anchor it would tell nobody apart.
+        self.players = sorted(
+            first_of.values(), key=lambda i: (blank(group.responses[i]), digest("draw", group.instruction, group.responses[i]))
+        )
         self.anchored = group.reference is not None and (scoring.strategy == "pivot" or len(group.responses) == 1)
         if self.anchored:
             self.players.insert(0, REFERENCE)
@@ -136,6 +155,7 @@ class Contest:
         self.schedule: Schedule | None = None
         self.round: list[Match] = []
         if len(self.players) > 1:
+            assert scoring.strategy != "pointwise", "GroupScorer refuses it"
             self.schedule = schedule("pivot" if self.anchored else scoring.strategy, len(self.players))
             self.round = next(self.schedule)
 
@@ -208,9 +228,13 @@ class Contest:
         )
 
 
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and a symbol that are drawn as nothing."""
+
+
 def blank(text: str) -> bool:
-    """Whether nothing in a text can be seen: no characters at all, white space, control and zero-width characters."""
-    return not any(character.isprintable() and not character.isspace() for character in text)
+    """Whether nothing in a text can be seen: no characters at all, white space, control and zero-width characters, marks on nothing."""
+    return not any(category(character)[0] in "LNPS" and character not in _FILLERS for character in text)
 
 
 def preference(judgment: Judgment, scoring: Scoring) -> tuple[float | None, Why]:

@@ -6,6 +6,7 @@ and time; never a body, and never the key.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -24,6 +25,8 @@ OPEN_PATHS = frozenset({"/health", "/ready"})
 """Routes without a key."""
 _UNCOUNTED = OPEN_PATHS | {"/metrics", "/openapi.json", "/v1/models"}
 """Routes that take no place in the queue."""
+_CLOSE = {"Connection": "close"}
+"""For a request whose body was not read: the connection cannot be used again."""
 _log = logging.getLogger("evalplanner.access")
 
 
@@ -52,6 +55,7 @@ class Gate:
 
     Args:
         key: what a client must send as `Authorization: Bearer KEY` or as the password of HTTP Basic; None: nothing.
+        read_s: time that a body has to arrive, or its client would hold a place in the queue, and the server's end, for good.
         paths: the routes there are, for the meters; any other is counted as `other`.
     """
 
@@ -59,6 +63,7 @@ class Gate:
     key: str | None
     max_body_bytes: int
     max_queue: int
+    read_s: float
     meters: Meters
     paths: frozenset[str]
     _queue: int = 0
@@ -116,15 +121,21 @@ class Gate:
         return f"a body of more than {self.max_body_bytes} bytes is not taken"
 
     def _limited(self, receive: Receive) -> Receive:
-        """Stop reading a body that turns out too large, whatever its header said."""
-        read = 0
+        """Stop reading a body that turns out too large, whatever its header said, or does not come to its end."""
+        read, whole, until = 0, False, time.monotonic() + self.read_s
 
         async def limited() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, whole
+            try:
+                # After the body only the client's end is waited for, and that has time.
+                async with asyncio.timeout(None if whole else until - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"the body did not arrive within {self.read_s:g} s", _CLOSE) from None
+            whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > self.max_body_bytes:
-                raise HTTPException(413, self._too_large)
+                raise HTTPException(413, self._too_large, _CLOSE)
             return message
 
         return limited
@@ -132,8 +143,7 @@ class Gate:
 
 async def _refuse(send: Callable[[Message], Any], status: int, detail: str, headers: dict[str, str]) -> None:
     body = json.dumps({"detail": detail}).encode()
-    # The body was not read, so the connection cannot be used again.
-    sent = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close", **headers}
+    sent = {"Content-Type": "application/json", "Content-Length": str(len(body)), **_CLOSE, **headers}
     raw = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

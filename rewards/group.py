@@ -30,11 +30,16 @@ class GroupScorer:
         cached_plans: shared plans kept, by model and instruction; the least recently used goes first.
 
     Raises:
-        ValueError: several votes of a greedy judge, which would all be the same; shared plans of a judge that does not plan.
+        ValueError: several votes of a greedy judge, which would all be the same; shared plans of a judge that does not plan; the
+            strategy `pointwise`, which compares nothing.
     """
 
     def __init__(self, judge: Judge, scoring: Scoring | None = None, *, cached_plans: int = 1024) -> None:
         self.judge, self.scoring = judge, scoring or Scoring()
+        if self.scoring.strategy == "pointwise":
+            raise ValueError(
+                'strategy = "pointwise" is for judges that grade: rewards.pointwise.PointwiseScorer, or rewards.config.open_scorer'
+            )
         if self.scoring.votes > 1 and judge.sampling.temperature == 0:
             raise ValueError("votes of a greedy judge are all the same: give it a sampling temperature, or take one vote")
         self._planner: EvalPlannerStyle | None = None

@@ -11,7 +11,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Body, Depends, HTTPException, Request, Response
@@ -19,6 +19,7 @@ from fastapi.responses import StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from planner.engines.base import EngineError
+from planner.judge import Judge
 from planner.records import Judgment, Pair
 from rewards.chat import completion_in, instruction_of, untemplated
 from rewards.cohort import Rewarded
@@ -66,6 +67,13 @@ def _refuse_batch(service: Service, size: int) -> None:
         raise HTTPException(413, f"{size} responses in one request; at most {service.config.http.max_batch} are taken")
 
 
+def _comparing(service: Service) -> Judge:
+    """The judge, if it compares."""
+    if service.judge is None:
+        raise HTTPException(422, "this judge grades one response at a time: it compares no pairs and takes no strategy")
+    return service.judge
+
+
 async def health() -> dict[str, str]:
     """Whether this process answers."""
     return {"status": "ok"}
@@ -91,11 +99,16 @@ async def get_reward(body: GetReward, request: Request, service: Up) -> Rewards:
     _refuse_batch(service, len(body.query))
     items = []
     for query, prompt, label in zip(body.query, body.prompts, body.labels, strict=True):
-        items.append((untemplated(prompt).strip(), completion_in(query, prompt), label or None))
-    try:
-        found = await service.within_deadline(request, _rewards(service, items))
-    except TimeoutError:
-        found = [None] * len(items)
+        items.append(
+            (untemplated(prompt).strip(), completion_in(query, prompt), label if isinstance(label, str) and label else None)
+        )
+    if service.config.http.cohort > 1:
+        found = await service.while_there(request, _cohort_rewards(service, items))
+    else:
+        try:
+            found = await service.within_deadline(request, _rewards(service, items))
+        except TimeoutError:
+            found = [None] * len(items)
     service.meters.retries.inc(sum(one is not None and one.retried for one in found))
     rewards = [NEUTRAL if one is None or one.reward is None else one.reward for one in found]
     return Rewards(
@@ -108,19 +121,28 @@ async def get_reward(body: GetReward, request: Request, service: Up) -> Rewards:
     )
 
 
-async def _rewards(service: Service, items: list[tuple[str, str | None, str | None]]) -> list[Rewarded | None]:
-    """One outcome an item (instruction, response, reference); None for an item whose response was not found."""
-    found: list[Rewarded | None] = [None] * len(items)
-    if service.config.http.cohort > 1:
+Item = tuple[str, str | None, str | None]
+"""Instruction, response, reference. There is no response where it was not found in the text that came."""
 
-        async def one(at: int, instruction: str, response: str, reference: str | None) -> None:
+
+async def _cohort_rewards(service: Service, items: list[Item]) -> list[Rewarded | None]:
+    """One outcome an item, each of its prompt's cohort; None where there is no response, or the deadline came first."""
+    found: list[Rewarded | None] = [None] * len(items)
+
+    async def one(at: int, instruction: str, response: str, reference: str | None) -> None:
+        with suppress(TimeoutError):  # the others of this request may have theirs
             found[at] = await service.cohorts.reward(instruction, response, reference)
 
-        async with _together() as waiting:
-            for at, (instruction, response, reference) in enumerate(items):
-                if response is not None:
-                    waiting.append(one(at, instruction, response, reference))
-        return found
+    async with _together() as waiting:
+        for at, (instruction, response, reference) in enumerate(items):
+            if response is not None:
+                waiting.append(one(at, instruction, response, reference))
+    return found
+
+
+async def _rewards(service: Service, items: list[Item]) -> list[Rewarded | None]:
+    """One outcome an item, items of one prompt and reference scored as a group; None where there is no response."""
+    found: list[Rewarded | None] = [None] * len(items)
     places: dict[tuple[str, str | None], list[int]] = defaultdict(list)
     for at, (instruction, response, reference) in enumerate(items):
         if response is not None:
@@ -155,6 +177,8 @@ async def compare(
     if isinstance(body, GymCompare):
         return await _gym_compare(body, request, service)
     _refuse_batch(service, len(body.responses))
+    if body.strategy is not None:
+        _comparing(service)
     group = Group(instruction=body.instruction, responses=tuple(body.responses), reference=body.reference)
     (score,) = await service.within_deadline(request, service.score([group], body.strategy))
     return Compared(
@@ -185,7 +209,7 @@ async def verify(body: Verify, request: Request, service: Up) -> Verified:
     """The reward of one NeMo-Gym rollout. Waits for its cohort, if one is configured."""
     instruction, response = _readable(lambda: (instruction_of(body.responses_create_params.input), output_text(body.response)))
     try:
-        found = await service.within_deadline(request, service.cohorts.reward(instruction, response, None, body.name))
+        found = await service.while_there(request, service.cohorts.reward(instruction, response, None, body.name))
     except TimeoutError:
         found = None
     service.meters.retries.inc(found is not None and found.retried)
@@ -196,17 +220,18 @@ async def verify(body: Verify, request: Request, service: Up) -> Verified:
 
 async def judge(body: JudgeRequest, request: Request, service: Up) -> Any:
     """Judge one pair in both orders: as one object, or in stages as they come."""
+    one = _comparing(service)
     pair = Pair(instruction=body.instruction, response_a=body.response_a, response_b=body.response_b, reference=body.reference)
-    if not await service.blocking(lambda: service.judge.fits(pair)):
+    if not await service.blocking(lambda: one.fits(pair)):
         raise HTTPException(422, "the pair does not fit the judge's context")
     if body.stream:
-        return StreamingResponse(_events(service, pair), media_type="text/event-stream")
-    return await service.within_deadline(request, service.blocking(lambda: next(service.judge.compare_many([pair]))))
+        return StreamingResponse(_events(service, one, pair), media_type="text/event-stream")
+    return await service.within_deadline(request, service.blocking(lambda: next(one.compare_many([pair]))))
 
 
-async def _events(service: Service, pair: Pair) -> AsyncIterator[str]:
+async def _events(service: Service, one: Judge, pair: Pair) -> AsyncIterator[str]:
     """Server-sent events of one judgment. The status is sent before anything can fail, so a failure is an event."""
-    stages, end = staged(service.judge, pair), time.monotonic() + service.config.http.deadline_s
+    stages, end = staged(one, pair), time.monotonic() + service.config.http.deadline_s
     try:
         while True:
             event = await asyncio.wait_for(service.blocking(lambda: next(stages, None)), end - time.monotonic())

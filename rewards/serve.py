@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import socket
 import sys
 from types import FrameType
@@ -14,7 +15,7 @@ from planner.engines.server import ServerEngine
 from planner.errors import UserError
 from planner.models import resolve_model, special_tokens
 from rewards.backend import Backend, EngineProcess, ServedElsewhere
-from rewards.config import RewardConfig, judge_for
+from rewards.config import RewardConfig, check_style, scorer_for
 from rewards.gate import Redact
 from rewards.server import create_app
 from rewards.service import Service
@@ -54,6 +55,9 @@ def serve(config: RewardConfig, *, host: str, port: int, key: str | None) -> Non
     if key is None and not is_loopback(host):
         raise UserError(f"{host} can be reached by others: set {KEY}, or serve 127.0.0.1")
     bound = _bind(host, port)
+    if config.url is None:
+        resolve_model(config.model)
+    check_style(config)
     _log_to_stderr(key)
     backend = open_backend(config)
     try:
@@ -67,16 +71,25 @@ def serve(config: RewardConfig, *, host: str, port: int, key: str | None) -> Non
             special=_special_tokens(config),
         )
         try:
-            service = Service(config, judge_for(config, engine), backend)
-            settings = uvicorn.Config(create_app(service, key), log_config=None, access_log=False, server_header=False)
-            server = _Server(settings)
-            server.service = service
+            server = server_of(Service(config, scorer_for(config, engine), backend), key)
             logging.getLogger("evalplanner").info("listening on http://%s:%d", host, bound.getsockname()[1])
             server.run(sockets=[bound])
         finally:
             engine.close()
     finally:
         backend.close()
+
+
+def server_of(service: Service, key: str | None) -> _Server:
+    """The server of a judge, not yet running. Its end takes no longer than a request may: a stream that goes on is cut off then."""
+    options = service.config.http
+    settings = uvicorn.Config(
+        create_app(service, key), log_config=None, access_log=False, server_header=False,
+        timeout_graceful_shutdown=math.ceil(options.read_s + options.deadline_s),
+    )  # fmt: skip
+    server = _Server(settings)
+    server.service = service
+    return server
 
 
 def open_backend(config: RewardConfig) -> Backend:

@@ -37,6 +37,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "no JSON, or refused by the model's server"},
     401: {"model": Problem, "description": "no key, or a wrong one"},
+    408: {"model": Problem, "description": "the body did not arrive in time"},
     413: {"model": Problem, "description": "too large"},
     422: {"model": Problem, "description": "not what this route takes"},
     429: {"model": Problem, "description": "too many requests are waiting"},
@@ -69,8 +70,9 @@ def create_app(service: Service, key: str | None) -> FastAPI:
     paths = frozenset(path for _, path, _ in _ROUTES) | {"/openapi.json"}
     options = service.config.http
     app.add_middleware(
-        Gate, key=key, max_body_bytes=options.max_body_bytes, max_queue=options.max_queue, meters=service.meters, paths=paths
-    )
+        Gate, key=key, max_body_bytes=options.max_body_bytes, max_queue=options.max_queue, read_s=options.read_s, meters=service.meters,
+        paths=paths,
+    )  # fmt: skip
     return app
 
 

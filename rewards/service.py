@@ -14,7 +14,7 @@ from planner.judge import Judge
 from rewards.backend import Backend
 from rewards.cohort import Cohorts
 from rewards.config import RewardConfig
-from rewards.contest import Group, GroupScore
+from rewards.contest import Group, GroupScore, Scorer
 from rewards.gate import Meters
 from rewards.group import GroupScorer
 from rewards.tournament import Strategy
@@ -27,23 +27,30 @@ _THREADS = 64
 class Service:
     """What the routes share. Made outside of the event loop, used in one."""
 
-    def __init__(self, config: RewardConfig, judge: Judge, backend: Backend) -> None:
-        self.config, self.judge, self.backend = config, judge, backend
-        self.scorer = GroupScorer(judge, config.scoring)
+    def __init__(self, config: RewardConfig, scorer: Scorer, backend: Backend) -> None:
+        self.config, self.scorer, self.backend = config, scorer, backend
+        self.judge: Judge | None = scorer.judge if isinstance(scorer, GroupScorer) else None
+        """None: one that grades, and compares no pairs."""
         self.meters = Meters()
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="judging")
         self.client = httpx.AsyncClient(timeout=config.http.deadline_s, headers={"Authorization": f"Bearer {backend.key}"})
         options = config.http
         self.cohorts = Cohorts(
-            self.score_one, size=options.cohort, wait_s=options.wait_s, remember_s=options.remember_s,
-            on_close=lambda ending: self.meters.cohorts.labels(ending).inc(),
+            self.score_one, size=options.cohort, wait_s=options.wait_s, deadline_s=options.deadline_s,
+            remember_s=options.remember_s, on_close=lambda ending: self.meters.cohorts.labels(ending).inc(),
         )  # fmt: skip
 
     async def blocking(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
     async def score(self, groups: list[Group], strategy: Strategy | None = None) -> list[GroupScore]:
-        scores = await self.blocking(lambda: self.scorer.score_groups(groups, strategy))
+        """Scores of groups. A strategy other than the config's is for judges that compare."""
+        scorer = self.scorer
+
+        def work() -> list[GroupScore]:
+            return scorer.score_groups(groups, strategy) if isinstance(scorer, GroupScorer) else scorer.score_groups(groups)
+
+        scores = await self.blocking(work)
         for score in scores:
             self.meters.judgments.inc(score.cost.judgments)
             self.meters.tokens.inc(score.cost.tokens)
@@ -70,9 +77,13 @@ class Service:
             TimeoutError: the deadline.
             ClientGone: the connection was closed.
         """
+        return await self.while_there(request, work, timeout_s=self.config.http.deadline_s)
+
+    async def while_there(self, request: Request, work: Coroutine[Any, Any, T], *, timeout_s: float | None = None) -> T:
+        """The same for work that keeps the deadline itself, as the cohorts do."""
         task, watch = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
         try:
-            done, _ = await asyncio.wait({task, watch}, timeout=self.config.http.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({task, watch}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             watch.cancel()
         if task in done:

@@ -37,7 +37,8 @@ def _example(**fields: Any) -> dict[str, Any]:
 
 
 class GetReward(Body):
-    """OpenRLHF's request. A query is the whole text, prompt and special tokens included; a label is a known answer or empty."""
+    """OpenRLHF's request. A query is the whole text, prompt and special tokens included. A label is a known answer where it is a text that is
+    not empty; the data set's column may hold anything else, which says nothing here."""
 
     model_config = ConfigDict(
         json_schema_extra=_example(query=["Name a river.The Loire.</s>"], prompts=["Name a river."], labels=[""]),
@@ -45,7 +46,7 @@ class GetReward(Body):
 
     query: list[str]
     prompts: list[str]
-    labels: list[str | None] = []
+    labels: list[Any] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> GetReward:

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 
 from rewards.backend import ServedElsewhere
 from rewards.config import HttpOptions, RewardConfig
-from rewards.contest import Scoring
-from rewards.serve import _bind, _Server
-from rewards.server import create_app
+from rewards.contest import Scorer, Scoring
+from rewards.group import GroupScorer
+from rewards.serve import _bind, server_of
 from rewards.service import Service
 from tests.judges import judge_of, longer
 
@@ -29,8 +28,7 @@ class Running:
         self.service, self.key = service, key
         bound = _bind("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        self.server = _Server(uvicorn.Config(create_app(service, key), log_config=None, access_log=False))
-        self.server.service = service
+        self.server = server_of(service, key)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [bound]})
         self.thread.start()
         self.client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=20)
@@ -50,11 +48,12 @@ class Running:
 @contextmanager
 def running(
     taste: Any = longer, *, key: str | None = KEY, backend_url: str = "http://127.0.0.1:9/v1", scoring: dict[str, Any] | None = None,
-    judge: dict[str, Any] | None = None,
-    model: str = "m", **http: Any,
+    judge: dict[str, Any] | None = None, scorer: Scorer | None = None, model: str = "m", **http: Any,
 ) -> Iterator[Running]:  # fmt: skip
     config = RewardConfig(model=model, style="evalplanner", scoring=Scoring(**(scoring or {})), http=HttpOptions(**http))
-    service = Service(config, judge_of(taste, **(judge or {})), ServedElsewhere(backend_url, "m"))
+    service = Service(
+        config, scorer or GroupScorer(judge_of(taste, **(judge or {})), config.scoring), ServedElsewhere(backend_url, "m")
+    )
     one = Running(service, key)
     try:
         yield one

@@ -9,11 +9,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from planner.errors import UserError
 from rewards.adapters import client
 from rewards.adapters.client import ask
+from rewards.group import GroupScorer
 from tests import nemo_contract
 from tests.conftest import ROOT
 from tests.fake_server import FakeServer, reply, token
@@ -72,6 +74,25 @@ def test_the_client_waits_out_a_restart_and_refuses_to_go_on_with_a_wrong_key() 
         ask([], [], [])
 
 
+@pytest.mark.parametrize(
+    ("status", "headers"), [(502, {}), (504, {}), (503, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}), (408, {})]
+)
+def test_what_a_proxy_on_the_way_says_is_waited_out_too(
+    status: int, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = {"rewards": [1.0], "scores": [1.0], "extra_logs": {"invalid": [0.0], "cohort": [1.0]}}
+    replies = [httpx.Response(status, headers=headers), httpx.Response(200, json=good)]
+    transport = httpx.MockTransport(lambda request: replies.pop(0))
+    make = httpx.AsyncClient
+    monkeypatch.setattr(client.httpx, "AsyncClient", lambda **options: make(transport=transport, **options))
+    assert ask(["p x"], ["p "], [None], url="http://judge", give_up_s=20).rewards == [1.0]
+
+
+def test_an_address_that_is_none_is_said_at_once() -> None:
+    with pytest.raises(UserError, match="address of `evalplanner serve`"):
+        ask(["p x"], ["p "], [None], url="localhost:8100")
+
+
 # -- verl --------------------------------------------------------------------------------------------------------------
 
 
@@ -113,6 +134,18 @@ def test_verl_rollouts_meet_in_the_server_s_cohort() -> None:
     assert one == {"score": 0.5, "invalid": 1.0, "cohort": 1.0}
     with pytest.raises(UserError, match="instruction"):
         asyncio.run(compute_score("d", "x", "gold", {}))
+
+
+def test_verl_fills_a_cohort_larger_than_a_pool_of_threads() -> None:
+    compute_score = by_path("verl").compute_score
+
+    async def rollouts(url: str) -> list[dict[str, float]]:
+        asked = {"data_source": "d", "ground_truth": None, "extra_info": {"instruction": "Say more."}, "url": url, "key": KEY}
+        return await asyncio.gather(*(compute_score(solution_str="x" * (k + 1), **asked) for k in range(48)))
+
+    with running(cohort=48, wait_s=15) as server:
+        said = asyncio.run(rollouts(server.url))
+    assert {one["cohort"] for one in said} == {48.0}
 
 
 def test_verl_s_own_router_serves_the_judge_and_a_baseline_is_the_anchor() -> None:
@@ -166,7 +199,7 @@ def log(prompt: str, response: str) -> list[dict[str, Any]]:
 def test_nemo_rl_gets_a_reward_a_log_by_prompt(nemo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    monkeypatch.setattr(nemo, "open_judge", lambda config: judge_of(longer))
+    monkeypatch.setattr(nemo, "open_scorer", lambda config: GroupScorer(judge_of(longer), config.scoring))
     environment = nemo.JudgeEnvironment({"model": "m", "style": "evalplanner", "scoring": {"strategy": "all_pairs"}})
     batch = [log("p", "x"), log("q", "aa"), log("p", "xx"), log("q", "a"), log("r", "alone")]
     step = environment.step(batch, [{"k": k} for k in range(5)])
@@ -183,7 +216,7 @@ def test_nemo_rl_gets_a_reward_a_log_by_prompt(nemo: Any, monkeypatch: pytest.Mo
 
 def test_nemo_rl_makes_it_by_name_as_its_own_code_does(nemo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`create_env`: the registered name, the Python registered for it, then `.options(…).remote(config)`."""
-    monkeypatch.setattr(nemo, "open_judge", lambda config: judge_of(longer))
+    monkeypatch.setattr(nemo, "open_scorer", lambda config: GroupScorer(judge_of(longer), config.scoring))
     nemo.register("evalplanner")
     made = nemo_contract.actor(nemo.environments["evalplanner"])
     assert made.asked == {"runtime_env": {"py_executable": nemo_contract.PYTHON}}

@@ -97,6 +97,8 @@ def test_a_reference_column_is_used() -> None:
     reward = JudgeReward(scorer(strategy="pivot"))
     assert reward(["p", "p"], ["x", "xxx"], reference=["xx", "xx"]) == [pytest.approx(0.2), pytest.approx(0.8)]
     assert JudgeReward(scorer(strategy="pivot"), reference_column="gold")(["p"], ["xxx"], gold=["x"]) == [pytest.approx(0.8)]
+    with pytest.raises(UserError, match="'reference' holds something other than text: name another"):
+        reward(["p", "p"], ["x", "xxx"], reference=[["xx"], ["xx"]])
 
 
 def test_a_group_torn_over_processes_is_refused_with_the_setting_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +129,9 @@ def test_by_dotted_path_it_reads_the_file_that_the_environment_names(tmp_path: P
         'model = "m"\nstyle = "evalplanner"\nnum_generations = 2\nreference_column = "gold"\n[scoring]\nstrategy = "pivot"\n'
     )
     monkeypatch.setenv("EVALPLANNER_REWARD", str(file))
-    monkeypatch.setattr(adapter, "open_judge", lambda config: judge_of(longer) if config.model == "m" else None)
+    monkeypatch.setattr(
+        adapter, "open_scorer", lambda config: GroupScorer(judge_of(longer), config.scoring) if config.model == "m" else None
+    )
     adapter._configured.cache_clear()
     assert judge_reward(["p", "p"], ["x", "xxx"], gold=["xx", "xx"]) == [pytest.approx(0.2), pytest.approx(0.8)]
     adapter._configured.cache_clear()
@@ -140,13 +144,13 @@ def test_async_grpo_can_send_the_function_to_its_rollout_process() -> None:
 def test_groups_that_come_together_open_one_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
 
-    def open_judge(config: Any) -> Judge:
+    def open_scorer(config: Any) -> GroupScorer:
         time.sleep(0.05)
         opened.append(config)
-        return judge_of(longer)
+        return GroupScorer(judge_of(longer), config.scoring)
 
     monkeypatch.delenv("EVALPLANNER_REWARD", raising=False)
-    monkeypatch.setattr(adapter, "open_judge", open_judge)
+    monkeypatch.setattr(adapter, "open_scorer", open_scorer)
     adapter._configured.cache_clear()
     with ThreadPoolExecutor(4) as pool:
         said = [*pool.map(lambda n: judge_reward(["p", "p"], ["x", "xx"]), range(4))]
@@ -175,6 +179,7 @@ def test_what_is_read_of_a_chat() -> None:
         "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi\nthere<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
         "<bos><start_of_turn>user\nHi\nthere<end_of_turn>\n<start_of_turn>model\n",
         "<s>[INST] Hi\nthere [/INST]",
+        "<s>[SYSTEM_PROMPT]Be kind.[/SYSTEM_PROMPT][INST]Hi\nthere[/INST]",
         "Hi\nthere",
     ],
 )
@@ -182,11 +187,31 @@ def test_a_templated_prompt_is_undone(prompt: str) -> None:
     assert untemplated(prompt) == "Hi\nthere"
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    ["What is [INST] hi [/INST] for?", "Explain:\n<|im_start|>user\nHi<|im_end|>", "1 < 2 <start_of_turn>user\nHi<end_of_turn>"],
+)
+def test_a_prompt_about_templates_is_none(prompt: str) -> None:
+    assert untemplated(prompt) == prompt
+
+
 def test_a_completion_is_found_behind_its_prompt() -> None:
     assert completion_in("<s>Ask: answer</s></s>\n", "Ask:") == " answer"
     assert completion_in("Ask: a Ask: b<|im_end|>\n<|endoftext|>", "Ask:") == " a Ask: b"
     assert completion_in("something else", "Ask:") is None
     assert completion_in("x" * 50 + "Ask: late", "Ask:") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[INST]" + " " * 500, "[INST]" * 20_000, "<|im_start|>user\n" * 20_000, " " * 20_000 + "x", "</s> " * 20_000, "<|" * 20_000],
+)
+def test_no_text_keeps_the_reader_busy(text: str) -> None:
+    """The server reads between other requests: what takes long here, all of them wait for."""
+    before = time.process_time()
+    untemplated(text)
+    completion_in(f"Ask:{text}", "Ask:")
+    assert time.process_time() - before < 1
 
 
 # -- the real trainers -------------------------------------------------------------------------------------------------

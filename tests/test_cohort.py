@@ -17,20 +17,22 @@ Scene = Callable[[Cohorts, list[Group]], Awaitable[Any]]
 
 
 def play(
-    scene: Scene, *, size: int = 3, wait_s: float = 0.05, remember_s: float = 60.0, fail: list[Exception] | None = None
-) -> Any:
+    scene: Scene, *, size: int = 3, wait_s: float = 0.05, deadline_s: float = 60.0, remember_s: float = 60.0,
+    fail: list[Exception] | None = None, slow_s: float = 0.0,
+) -> Any:  # fmt: skip
     """Run a scene on a buffer over a judge that likes length; `groups` is what was scored, `fail` what scoring raises in turn."""
     scorer, groups = GroupScorer(judge_of(longer), Scoring(strategy="all_pairs")), list[Group]()
 
     async def score(group: Group) -> GroupScore:
         groups.append(group)
-        await asyncio.sleep(0)
+        await asyncio.sleep(slow_s)
         if fail:
             raise fail.pop(0)
         return scorer.score_groups([group])[0]
 
     async def main() -> Any:
-        return await asyncio.wait_for(scene(Cohorts(score, size=size, wait_s=wait_s, remember_s=remember_s), groups), 10)
+        cohorts = Cohorts(score, size=size, wait_s=wait_s, deadline_s=deadline_s, remember_s=remember_s)
+        return await asyncio.wait_for(scene(cohorts, groups), 10)
 
     return asyncio.run(main())
 
@@ -157,6 +159,21 @@ def test_a_failure_is_told_to_everybody_and_the_next_try_starts_anew() -> None:
         assert not any(one.retried for one in again)
 
     play(scene, wait_s=9, fail=[RuntimeError("gone")])
+
+
+def test_a_client_told_of_the_deadline_does_not_ask_again_so_equal_words_are_another_response() -> None:
+    """The next epoch's: it is not given the old reward, and its cohort does not wait for it in vain."""
+
+    async def scene(cohorts: Cohorts, groups: list[Group]) -> None:
+        late = await asyncio.gather(cohorts.reward("p", "x"), cohorts.reward("p", "xx"), return_exceptions=True)
+        assert [type(one) for one in late] == [TimeoutError] * 2
+        await cohorts.settled()
+        cohorts._deadline_s = 9
+        got = await asyncio.gather(cohorts.reward("p", "x"), cohorts.reward("p", "xx"))
+        assert [(one.cohort, one.retried) for one in got] == [(2, False)] * 2
+        assert len(groups) == 2
+
+    play(scene, size=2, wait_s=0.1, deadline_s=0.2, slow_s=0.4)
 
 
 def test_draining_scores_what_is_here_at_once() -> None:

@@ -113,7 +113,7 @@ def test_equal_responses_are_one_player() -> None:
     assert len(engine.requests) == 2
 
 
-@pytest.mark.parametrize("nothing", ["", " \n\t", "\u200b\u200e", "\x00\u2028"])
+@pytest.mark.parametrize("nothing", ["", " \n\t", "\u200b\u200e", "\x00\u2028", "\ufe0f\u034f", "\u3164 \u2800", "\ue000"])
 def test_a_blank_response_loses_unseen(nothing: str) -> None:
     made, engine = scorer(lambda a, b: "A" if blank(a) else "B", strategy="all_pairs")
     score = made.score_group("Say it.", ["good", nothing, "fine", ""])
@@ -130,6 +130,24 @@ def test_a_group_of_one() -> None:
     assert beside.rewards[0] > 0.5
     assert beside.judgments[0].second == REFERENCE
     assert made.score_group("Write much.", ["xx"], reference="xx").rewards == (0.5,)
+
+
+@pytest.mark.parametrize("nothing", ["", " \n", "\u200b"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_blank_reference_is_none(strategy: Strategy, nothing: str) -> None:
+    """Whatever beats nothing has shown nothing: an empty column of a data set must not give full marks."""
+    made, _ = scorer(strategy=strategy)
+    assert made.score_group("Write much.", ["xx"], reference=nothing).rewards == (None,)
+    assert made.score_group("Write much.", LADDER, reference=nothing) == made.score_group("Write much.", LADDER)
+
+
+@pytest.mark.parametrize("instruction", list("abcdefgh"))
+def test_a_blank_response_is_no_anchor(instruction: str) -> None:
+    """Drawn as one, it would leave the others alike and itself with one half."""
+    made, _ = scorer(strategy="pivot")
+    score = made.score_group(instruction, ["", "x", "xxxx"])
+    assert score.rewards[0] == 0.0
+    assert score.rewards[1] < score.rewards[2]
 
 
 def test_a_group_of_none_is_refused() -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from pydantic import ValidationError
 
 from planner.engines.base import Request, Sampling
 from planner.engines.scripted import ScriptedEngine
+from planner.errors import UserError
 from planner.records import Message
 from planner.styles import SCORING
 from planner.styles.base import Prompt
 from rewards.adapters.trl import JudgeReward
-from rewards.contest import Group
+from rewards.config import RewardConfig, open_scorer
+from rewards.contest import Group, Scoring
+from rewards.group import GroupScorer
 from rewards.pointwise import PointwiseScorer
+from tests.judges import judge_of, longer
+from tests.serving import reward_body, running
 
 
 class OneToFive:
@@ -55,7 +63,67 @@ def test_groups_go_to_the_engine_together_and_what_is_too_long_does_not_go() -> 
 
 
 def test_it_stands_where_a_pairwise_judge_may() -> None:
-    assert JudgeReward(PointwiseScorer(ScriptedEngine(graded), OneToFive()))(["p", "p"], ["x", "xxx"]) == [0.0, 0.5]
+    reward, logged = JudgeReward(PointwiseScorer(ScriptedEngine(graded), OneToFive())), dict[str, float]()
+    assert reward(["p", "p"], ["x", "xxx"]) == [0.0, 0.5]
+    assert reward(["p", "p"], ["x", "?"], log_metric=logged.__setitem__) == [0.0, None]
+    assert logged["judge/unread"] == 0.5
+
+
+@pytest.mark.parametrize("nothing", ["", " \u200b"])
+def test_a_blank_reference_is_not_shown(nothing: str) -> None:
+    engine, asked = ScriptedEngine(graded), []
+    engine.sample = lambda requests: asked.extend(requests) or iter(())  # type: ignore[method-assign,func-returns-value]
+    PointwiseScorer(engine, OneToFive()).score_group("p", ["x"], reference=nothing)
+    assert asked[0].messages[-1].content == "p None\nx"
+
+
+def ten(request: Request, draw: int) -> str:
+    """J1's form: the number of ß in the prompt."""
+    return f"<think>fine</think><score>{request.messages[-1].content.count('ß')}</score>"
+
+
+def test_a_config_makes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that every adapter and the server grade too."""
+    config = RewardConfig(model="m", style="j1-score", max_tokens=9, scoring={"strategy": "pointwise"})
+    monkeypatch.setattr("rewards.config._open_engine", lambda config: ScriptedEngine(ten))
+    made = open_scorer(config)
+    assert isinstance(made, PointwiseScorer)
+    assert (made.style, made.max_tokens) == (SCORING["j1-score"], 9)
+    with pytest.raises(ValidationError, match="judges that compare"):
+        Scoring(strategy="pointwise", plan="shared")
+    with pytest.raises(ValueError, match="judges that grade"):
+        GroupScorer(judge_of(longer), Scoring(strategy="pointwise"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"style": "evalplanner", "scoring": {"strategy": "pointwise"}}, "style = 'evalplanner': set one that grades"),
+        ({"scoring": {"strategy": "pointwise"}}, "with no style: set one that grades a single response, of judgelm"),
+        ({"style": "mtbench", "scoring": {"plan": "shared"}}, "needs a judge that plans"),
+        ({}, "set style, one of"),
+    ],
+)
+def test_a_style_that_does_not_do_is_said_before_an_engine_is_started(
+    fields: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rewards.config._open_engine", lambda config: pytest.fail("started"))
+    with pytest.raises(UserError, match=said):
+        open_scorer(RewardConfig(model="m", **fields))
+
+
+def test_the_server_grades() -> None:
+    with running(scorer=PointwiseScorer(ScriptedEngine(ten), SCORING["j1-score"], max_tokens=9)) as server:
+        said = server.post("/get_reward", **reward_body("ß" * 3, "ß" * 7)).json()
+        assert said["rewards"] == [pytest.approx(0.3), pytest.approx(0.7)]
+        assert server.post("/get_reward", **reward_body("xxx")).json()["extra_logs"] == {"invalid": [0.0], "cohort": [1.0]}
+        assert server.post("/compare", instruction="p", responses=["x", "xx"]).json()["valid"] == [True, True]
+        for path, body in (
+            ("/compare", {"instruction": "p", "responses": ["x", "xx"], "strategy": "swiss"}),
+            ("/judge", {"instruction": "p", "response_a": "x", "response_b": "xx"}),
+        ):
+            refused = server.post(path, **body)
+            assert (refused.status_code, "grades one response" in refused.json()["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize(("name", "said"), [("j1-score", "<think>fine</think><score>7</score>"), ("judgelm", " 7\nBecause.")])

@@ -37,6 +37,7 @@ def serve(*arguments: str, key: str | None = "k") -> tuple[int, str]:
         (("--config", "missing.toml"), "k", "missing.toml cannot be read: No such file"),
         (("nowhere/at/all",), "k", "no model at nowhere/at/all"),
         (("--url", "http://127.0.0.1:9/v1", "m", "--style", "evalplanner"), "k", "start the server"),
+        (("--url", "http://127.0.0.1:9/v1", "m"), "k", "set style, one of"),
         (("--host", "192.0.2.1"), "k", "cannot listen on 192.0.2.1"),
     ],
 )

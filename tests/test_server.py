@@ -6,10 +6,13 @@ import asyncio
 import base64
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -87,6 +90,14 @@ def test_get_reward_in_openrlhf_s_form() -> None:
         assert said["rewards"][1] > said["rewards"][2] > said["rewards"][0]
         assert said["extra_logs"] == {"invalid": [0.0] * 3, "cohort": [3.0] * 3}
         assert server.post("/get_reward", query=[], prompts=[], labels=[]).json()["rewards"] == []  # a shard may be empty
+
+
+@pytest.mark.parametrize("label", ["", " ", None, 42, 1.5, ["gold"], {"answer": "gold"}])
+def test_a_label_that_is_no_text_is_no_reference(label: Any) -> None:
+    """OpenRLHF sends whatever the label column holds; both ways to us read it alike."""
+    with running() as server:
+        said = server.post("/get_reward", **reward_body("x", labels=[label])).json()
+        assert (said["rewards"], said["extra_logs"]["invalid"]) == ([0.5], [1.0])
 
 
 def test_no_reward_is_neutral_and_flagged() -> None:
@@ -291,6 +302,22 @@ def test_what_is_too_large_is_refused() -> None:
         assert server.post("/compare", instruction="p", responses=["x", "xx"]).status_code == 200
 
 
+def test_a_client_that_does_not_finish_its_body_is_let_go() -> None:
+    """It would hold its place in the queue, and the end of the server, until it goes away by itself."""
+    head = f"POST /compare HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 100\r\n\r\n{{"
+    with running(read_s=0.3) as server:
+        with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=20) as slow:
+            slow.sendall(head.encode())
+            said = slow.recv(4096).decode()
+            while slow.recv(4096):
+                pass  # the connection is closed, not kept for more
+        assert said.startswith("HTTP/1.1 408 ")
+        assert "evalplanner_queue 0.0" in server.client.get("/metrics").text
+        assert 'path="/compare",status="408"' in server.client.get("/metrics").text
+        time.sleep(0.4)  # the limit is for bodies alone
+        assert server.post("/compare", instruction="p", responses=["x", "xx"]).status_code == 200
+
+
 def test_a_full_queue_is_a_429_and_health_still_answers() -> None:
     go = threading.Event()
 
@@ -341,3 +368,31 @@ def test_what_was_accepted_is_answered_when_the_server_ends() -> None:
         assert time.monotonic() - start < 20
         with pytest.raises(httpx.ConnectError):
             httpx.get(server.url + "/health")
+
+
+def test_a_stream_without_end_does_not_keep_the_server_from_ending() -> None:
+    class Endless(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"data: {}\n\n")
+                    time.sleep(0.05)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as model:
+        model.daemon_threads = True
+        threading.Thread(target=model.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        asked = {"model": "m", "messages": [{"role": "user", "content": "Go on."}], "stream": True}
+        with (
+            running(backend_url=f"http://127.0.0.1:{model.server_port}/v1", read_s=0.5, wait_s=0.1, deadline_s=0.5) as server,
+            server.client.stream("POST", "/v1/chat/completions", json=asked) as streamed,
+        ):
+            assert next(streamed.iter_raw()).startswith(b"data: ")
+            start = time.monotonic()
+            server.stop()
+            assert time.monotonic() - start < 15
+        model.shutdown()

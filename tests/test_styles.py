@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,14 @@ def test_mtbench_is_asked_as_rewardbench_asks() -> None:
 )
 def test_mtbench_answers(text: str, verdict: str) -> None:
     assert STYLES["mtbench"].read_chain(text).verdict == verdict
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("piece", ["\n", " ", "[[", "[ ", "<think>", "A: "])
+def test_a_judge_that_says_one_thing_forever_is_read_at_once(style: str, piece: str) -> None:
+    before = time.process_time()
+    STYLES[style].read_chain(piece * 12_000, "length")
+    assert time.process_time() - before < 0.5
 
 
 # -- PandaLM -----------------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from planner.records import FinishReason, Pair, Record, Verdict
 from planner.styles.base import ChainParts, Prompt, asked, pair_fields
 from planner.verdict import read_verdict
 
-# The line that only names the verdict is no part of the reasoning.
-_CLOSING = re.compile(r"\n*(?:final verdict:\s*)?\[\[[^\[\]\n]*\]\]\.?\s*\Z", re.IGNORECASE)
+# The line that only names the verdict is no part of the reasoning; blanks before it are stripped, not matched, which takes long where a
+# judge wrote nothing but line ends.
+_CLOSING = re.compile(r"(?:final verdict:\s*)?\[\[[^\[\]\n]*\]\]\.?\s*\Z", re.IGNORECASE)
 
 
 class TaggedStyle(Record):

@@ -22,9 +22,8 @@ from pydantic import ValidationError
 
 from planner.errors import UserError
 from rewards.chat import Messages, content, instruction_of
-from rewards.config import RewardConfig, open_judge
+from rewards.config import RewardConfig, open_scorer
 from rewards.contest import Group
-from rewards.group import GroupScorer
 from rewards.wire import NEUTRAL
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class JudgeEnvironment(EnvironmentInterface):  # type: ignore[misc]
             raise UserError(
                 f"env.evalplanner: {'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}"
             ) from None
-        self._scorer: Scorer = GroupScorer(open_judge(config), config.scoring)
+        self._scorer: Scorer = open_scorer(config)
         self._unread = self._scored = 0
 
     def step(self, message_log_batch: list[Messages], metadata: list[Any]) -> EnvironmentReturn:

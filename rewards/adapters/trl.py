@@ -27,9 +27,8 @@ from typing import Any
 
 from planner.errors import UserError
 from rewards.chat import Messages, instruction_of, response_of
-from rewards.config import load_reward_config, open_judge
+from rewards.config import load_reward_config, open_scorer
 from rewards.contest import Group, GroupScore, Scorer
-from rewards.group import GroupScorer
 
 _log = logging.getLogger(__name__)
 
@@ -61,10 +60,14 @@ class JudgeReward:
         """One reward a row, in the rows' order. TRL passes every other column of the data set, and more, by name.
 
         Raises:
-            UserError: a group that is not whole.
+            UserError: a group that is not whole; a reference that is no text.
         """
         instructions, responses = [*map(instruction_of, prompts)], [*map(response_of, completions)]
         references: Sequence[str | None] = columns.get(self.reference_column) or [None] * len(prompts)
+        if not all(one is None or isinstance(one, str) for one in references):
+            raise UserError(
+                f"the column {self.reference_column!r} holds something other than text: name another, reference_column = …"
+            )
         rows_of = self._groups(instructions, references)
         groups = [
             Group(instruction=instructions[r[0]], responses=tuple(responses[i] for i in r), reference=references[r[0]])
@@ -138,8 +141,8 @@ class PairwiseJudge:
 def _configured() -> JudgeReward:
     config = load_reward_config()
     return JudgeReward(
-        GroupScorer(open_judge(config), config.scoring), num_generations=config.num_generations,
-        reference_column=config.reference_column, one_at_a_time=config.url is None,
+        open_scorer(config), num_generations=config.num_generations, reference_column=config.reference_column,
+        one_at_a_time=config.url is None,
     )  # fmt: skip
 
 
@@ -155,14 +158,14 @@ def judge_reward(prompts: Sequence[str | Messages], completions: Sequence[str | 
 
 def _report(scores: Sequence[GroupScore], log_metric: Callable[[str, float], None] | None) -> None:
     """Say what the judge did: to the trainer's metrics where it takes some, else only what went wrong, to the log."""
-    compared = sum(len(score.judgments) for score in scores)
+    wanted = sum(score.wanted for score in scores)
     unread = sum(score.cost.unread for score in scores)
     if log_metric is None:
         if unread:
-            _log.warning("the judge gave no result for %d of %d comparisons", unread, compared)
+            _log.warning("the judge gave no result for %d of %d that were wanted", unread, wanted)
         return
-    if compared:
-        log_metric("judge/unread", unread / compared)
-        log_metric("judge/conflicts", sum(score.cost.conflicts for score in scores) / compared)
+    if wanted:
+        log_metric("judge/unread", unread / wanted)
+        log_metric("judge/conflicts", sum(score.cost.conflicts for score in scores) / wanted)
     log_metric("judge/judgments", float(sum(score.cost.judgments for score in scores)))
     log_metric("judge/tokens", float(sum(score.cost.tokens for score in scores)))

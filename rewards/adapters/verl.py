@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any
 
 from planner.errors import UserError
-from rewards.adapters.client import ask
+from rewards.adapters.client import await_rewards
 from rewards.chat import Messages, instruction_of
 from rewards.config import RewardConfig, judge_for
 from rewards.contest import Scoring
@@ -42,8 +42,8 @@ async def compute_score(
     if reward_router_address is not None and url is None:
         score = await asyncio.to_thread(_by_router, reward_router_address, model, style, instruction, solution_str, reference)
         return {"score": NEUTRAL if score is None else score, "invalid": float(score is None), "cohort": 1.0}
-    # What the server cuts off again: it takes the whole text.
-    said = await asyncio.to_thread(ask, [f"{instruction}\n{solution_str}"], [f"{instruction}\n"], [reference], url=url, key=key)
+    # What the server cuts off again: it takes the whole text. Not in a thread: a cohort larger than the pool would wait for itself.
+    said = await await_rewards([f"{instruction}\n{solution_str}"], [f"{instruction}\n"], [reference], url=url, key=key)
     return {"score": said.rewards[0], "invalid": said.extra_logs["invalid"][0], "cohort": said.extra_logs["cohort"][0]}
 
 
