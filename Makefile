@@ -27,11 +27,11 @@ demo: setup
 
 # The quick half first, so that what is broken fails within a minute.
 test: setup lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -q -m slow
 
 test-quick: setup
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
