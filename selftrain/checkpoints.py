@@ -110,8 +110,8 @@ def start_over_if_resized(out: Path, layout: str) -> bool:
     return True
 
 
-def check_disk(out: Path, start: str, kept: int) -> None:
-    """Refuse to start what the disk cannot hold: `kept` candidates in float32, and the optimiser's state.
+def check_disk(out: Path, start: str, kept: int, deepspeed: bool) -> None:
+    """Refuse to start what the disk cannot hold: `kept` candidates, and the optimiser's state.
 
     Raises:
         UserError: says how much is missing.
@@ -122,8 +122,9 @@ def check_disk(out: Path, start: str, kept: int) -> None:
     half = json.loads((folder / "config.json").read_text()).get("dtype") in ("bfloat16", "float16")
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     weights *= 2 if half else 1
-    # Candidates hold their weights until one is chosen; the newest two also hold two moments a weight.
-    need, free = weights * (kept + 4), shutil.disk_usage(out).free
+    # Candidates hold their weights until one is chosen; the newest two also hold two moments a weight. DeepSpeed's hold half as much, and in
+    # the newest two the float32 masters as well, and the weights once more.
+    need, free = weights * (kept / 2 + 7 if deepspeed else kept + 4), shutil.disk_usage(out).free
     if free < need:
         raise UserError(f"{out}: training needs about {need / 1e9:.1f} GB of disk for checkpoints, {free / 1e9:.1f} GB are free")
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import yaml  # type: ignore[import-untyped]
+from pydantic import BaseModel, PositiveInt, ValidationError, field_validator
 from rich.console import Console
 from rich.table import Table
 
@@ -41,31 +42,71 @@ def dry_run(arguments: list[str]) -> list[Stage]:
         raise UserError("--dry-run takes a config, at most one accelerate file, and overrides")
     config = load_config(arguments[0], [one for one in arguments[1:] if one not in launches])
     launch = read_launch(launches[0], config) if launches else Launch(config.processes, 1, 0)
+    each, group = launch.processes // launch.machines, config.engine.tensor_parallel
+    if each % group and launch.processes > 1:
+        raise UserError(f"engine.tensor_parallel = {group} does not divide the {each} processes of a node")
     model = resolve_model(config.model)
     pairs = [one.pair for one in islice(some_pairs(config), _SAMPLE)]
     lengths = measure(config, pairs or [_STAND_IN], open_tokenizer(model) if Path(model).is_dir() else None)
     stages = list(Forecast(config, launch, shape_of(model), lengths).stages())
     _print(config, launch, stages, known=bool(pairs))
+    if not launches and config.processes > 1:
+        print(
+            f"No launch file was named, so all {config.processes} processes are counted on one machine and without DeepSpeed: add the one that "
+            "you will launch with, e.g. configs/accelerate/gpu-8-zero3.yaml."
+        )
     return stages
+
+
+class _DeepSpeed(BaseModel):
+    """What is counted of an accelerate file's `deepspeed_config`."""
+
+    zero_stage: Literal[0, 1, 2, 3]
+    offload_optimizer_device: Literal["none"] = "none"
+    offload_param_device: Literal["none"] = "none"
+
+
+class _LaunchFile(BaseModel):
+    """What is counted of an accelerate file, which holds more."""
+
+    distributed_type: Literal["NO", "MULTI_CPU", "MULTI_GPU", "DEEPSPEED", False] = "NO"
+    num_processes: PositiveInt
+    num_machines: PositiveInt = 1
+    deepspeed_config: _DeepSpeed | None = None
+
+    @field_validator("deepspeed_config", mode="before")
+    @classmethod
+    def _filled(cls, given: object) -> object:
+        return given or None  # accelerate writes {} where there is none
 
 
 def read_launch(path: str, config: Config) -> Launch:
     """What an accelerate file starts.
 
     Raises:
-        UserError: no such file, or it does not fit the config.
+        UserError: no such file, one that cannot be counted, or that does not fit the config.
     """
     try:
-        found: dict[str, Any] = yaml.safe_load(Path(path).read_text())
+        found = _LaunchFile.model_validate(yaml.safe_load(Path(path).read_text()))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    zero = (found.get("deepspeed_config") or {}).get("zero_stage", 0)
-    launch = Launch(found["num_processes"], found.get("num_machines", 1), zero)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is no YAML ({' '.join(str(error).split())}); mend it, or take one of configs/accelerate/"
+        ) from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(map(str, problem["loc"])) or "the file"
+        raise UserError(
+            f"{path} does not fit at {field} ({problem['msg']}): plain launches and DeepSpeed without offloading are counted, as in configs/accelerate/"
+        ) from None
+    if (found.distributed_type == "DEEPSPEED") != (found.deepspeed_config is not None):
+        raise UserError(f"{path}: distributed_type DEEPSPEED and deepspeed_config.zero_stage go together")
+    launch = Launch(found.num_processes, found.num_machines, found.deepspeed_config.zero_stage if found.deepspeed_config else 0)
     if launch.processes != config.processes:
         raise UserError(f"{path} starts {launch.processes} process(es) but the config says processes = {config.processes}")
-    each, group = launch.processes // launch.machines, config.engine.tensor_parallel
-    if each % group:
-        raise UserError(f"engine.tensor_parallel = {group} does not divide the {each} processes of a node")
+    if launch.processes % launch.machines:
+        raise UserError(f"{path}: {launch.processes} processes cannot be shared out to {launch.machines} machines evenly")
     return launch
 
 

@@ -18,9 +18,9 @@ from selftrain.hardware import (
     GB,
     Shape,
     hardware_of,
+    resume_gb,
     sampling_gb,
     sampling_seconds,
-    trained_parameters,
     training_flops,
     training_gb,
 )
@@ -192,7 +192,7 @@ class Forecast:
             cache = engine.kv_cache_gb
         longest = engine.max_model_len or self.lengths.judge + self._chain
         at_once = int(cache * GB * self._group / (self.shape.kv_bytes * longest)) if cache > 0 else 0
-        memory = f"{weights:.1f} GB + cache for {at_once:,} sequences" if cache > 0 else f"{weights:.1f} GB: DOES NOT FIT"
+        memory = f"{weights:.1f} GB + cache for {at_once:,} sequences" if at_once else f"{weights:.1f} GB: DOES NOT FIT"
         busy = sampling_seconds(self.shape, hardware, read=read, written=written, engines=self._engines, group=self._group)
         return Stage(name, prompts, read, written, 0, disk, memory, hardware.engine_start_s + busy)
 
@@ -231,7 +231,9 @@ class Forecast:
         )  # fmt: skip
         memory += self._beside_the_trainer_gb() if method == "grpo" else 0
         whole = (2 if rank or launch.zero else 4) * self.shape.parameters
-        disk = (math.ceil(steps / settings.save_every) * whole + 2 * 8 * trained_parameters(self.shape, rank)) / GB
+        saved = math.ceil(steps / settings.save_every)
+        # The newest checkpoint lets training go on, and while it is written so does the one before.
+        disk = saved * whole / GB + min(saved, 2) * resume_gb(self.shape, zero=launch.zero, lora_rank=rank)
         fits = "" if memory < self.hardware.memory_gb else ": DOES NOT FIT"
         seconds = self.hardware.child_start_s + flops / (self.hardware.train * launch.processes) + disk / self.hardware.read_gb_s
         return Stage(name, rows, 0, 0, rows * sides * (self.lengths.judge + answer), disk, f"{memory:.1f} GB{fits}", seconds)

@@ -127,19 +127,32 @@ def training_gb(shape: Shape, *, tokens: int, checkpointed: bool, zero: int, ran
 
     Args:
         tokens: of one forward pass, both sides of a DPO row.
-        zero: ZeRO stage of the launch; 0: none. Under ZeRO weights are bfloat16 with float32 masters (16 bytes a trained weight,
-            cut by rank); without it float32 weights, gradients and two moments (16 as well, whole).
+        zero: ZeRO stage of the launch; 0: none. Under ZeRO weights and gradients are bfloat16, with float32 masters and two moments (16
+            bytes a trained weight, of which the stage says what is cut by rank); without it all are float32 (16 as well, whole).
     """
     n = shape.parameters
     trained = trained_parameters(shape, lora_rank)
     frozen = 0.0 if lora_rank is None else 2 * n
     cut = max(1, ranks)
-    states = {0: 16 * trained + frozen, 2: 2 * trained + 14 * trained / cut + frozen, 3: (16 * trained + frozen) / cut}[zero]
+    states = {
+        0: 16 * trained + frozen,
+        1: 4 * trained + 12 * trained / cut + frozen,
+        2: 2 * trained + 14 * trained / cut + frozen,
+        3: (16 * trained + frozen) / cut,
+    }[zero]
     layer = 34 * tokens * shape.width  # what one block keeps for its backward pass, with fused attention
     kept = shape.layers * 2 * tokens * shape.width + layer if checkpointed else shape.layers * layer
     gathered = 2 * n / shape.layers * 2 if zero == 3 else 0  # a block and the next, whole
     logits = 2 * min(tokens, 4096) * min(shape.vocabulary, 32768) * 4  # TRL projects in tiles of this size
     return (states + kept + gathered + logits) / GB
+
+
+def resume_gb(shape: Shape, *, zero: int, lora_rank: int | None) -> float:
+    """What one checkpoint holds beside its model so that training can go on from it, in GB.
+
+    Two float32 moments a trained weight; DeepSpeed adds the float32 master, and up to stage 2 the weights once more.
+    """
+    return {0: 8, 1: 14, 2: 14, 3: 12}[zero] * trained_parameters(shape, lora_rank) / GB
 
 
 def training_flops(shape: Shape, prompt: float, answer: float, *, checkpointed: bool, lora: bool, referenced: bool) -> float:

@@ -80,7 +80,8 @@ def train(config: Config, job: TrainJob) -> None:
     last, damage = last_usable(found, stats.steps)
     # Killed between its last checkpoint and its end, a training would take a step too many if it went on.
     if last is None or step_of(last) < stats.steps:
-        check_disk(out, job.start, -(-stats.steps // _settings(config, job).save_every))
+        by_deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+        check_disk(out, job.start, -(-stats.steps // _settings(config, job).save_every), by_deepspeed)
         trainer = _trainer(config, job, rows, stats, tokenizer)
         if damage:
             trainer.accelerator.wait_for_everyone()  # not before every rank has looked

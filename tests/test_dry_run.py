@@ -10,9 +10,9 @@ import pytest
 
 from planner.errors import UserError
 from selftrain.config import load_config
-from selftrain.dry_run import dry_run
+from selftrain.dry_run import dry_run, read_launch
 from selftrain.forecast import Forecast, Launch, Stage, measure
-from selftrain.hardware import HARDWARE, KNOWN, training_gb
+from selftrain.hardware import GB, HARDWARE, KNOWN, training_gb
 from tests.conftest import ROOT
 from tests.documents import every_command, launch
 
@@ -75,6 +75,75 @@ def test_memory_is_cut_by_rank() -> None:
     )
 
 
+@pytest.mark.parametrize(("zero", "gigabytes"), [(0, 16), (1, 4 + 12 / 8), (2, 2 + 14 / 8), (3, 16 / 8)])
+def test_what_each_zero_stage_cuts(zero: int, gigabytes: float) -> None:
+    """A billion trained weights on eight ranks: two bytes each of weights and gradients, twelve of master and moments."""
+    cut = [training_gb(EIGHT, tokens=0, checkpointed=True, zero=zero, ranks=ranks, lora_rank=None) for ranks in (8, 10**9)]
+    whole = {0: 16, 1: 4, 2: 2, 3: 0}[zero]
+    assert cut[0] - cut[1] == pytest.approx((gigabytes - whole) * EIGHT.parameters / GB)
+
+
+@pytest.mark.parametrize(("launch", "bytes_a_weight"), [("gpu-8-zero3", 12), ("zero2", 14)])
+def test_disk_is_candidates_and_two_states_that_training_goes_on_from(launch: str, bytes_a_weight: int, tmp_path: Path) -> None:
+    """SFT of `8b`: 563 steps, a bfloat16 candidate every 100; DeepSpeed's state holds masters and moments, up to ZeRO-2 also weights."""
+    file = tmp_path / "zero2.yaml"
+    file.write_text((ROOT / "configs/accelerate/gpu-8-zero3.yaml").read_text().replace("zero_stage: 3", "zero_stage: 2"))
+    stages = dry_run(
+        [str(ROOT / "configs/8b.toml"), str(file if launch == "zero2" else ROOT / f"configs/accelerate/{launch}.yaml")]
+    )
+    (sft,) = [one for one in stages if one.name == "iter-1/sft/train"]
+    assert sft.disk_gb == pytest.approx((6 * 2 + 2 * bytes_a_weight) * EIGHT.parameters / GB)
+
+
+def test_a_context_for_whose_cache_there_is_no_room_does_not_fit() -> None:
+    assert "DOES NOT FIT" in forecast("8b", "gpu-8-zero3", "engine.max_model_len=1000000")["eval"].memory
+
+
+def test_without_a_launch_file_it_says_what_it_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    dry_run([str(ROOT / "configs/8b.toml")])
+    assert (
+        "No launch file was named, so all 8 processes are counted on one machine and without DeepSpeed" in capsys.readouterr().out
+    )
+    dry_run([str(ROOT / "configs/8b.toml"), str(ROOT / "configs/accelerate/gpu-8-zero3.yaml")])
+    assert "No launch file" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "does not fit at the file"),
+        ("[1]", "does not fit at the file"),
+        ("a: [", "is no YAML"),
+        ("num_machines: 1", "does not fit at num_processes"),
+        ("num_processes: eight", "does not fit at num_processes"),
+        ("num_processes: 8\nnum_machines: 0", "does not fit at num_machines"),
+        ("num_processes: 8\nnum_machines: 3", "8 processes cannot be shared out to 3 machines"),
+        ("num_processes: 8\ndistributed_type: FSDP", "does not fit at distributed_type"),
+        ("num_processes: 8\ndistributed_type: DEEPSPEED", "go together"),
+        (
+            "num_processes: 8\ndistributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 4}",
+            "does not fit at deepspeed_config.zero_stage",
+        ),
+        (
+            "num_processes: 8\ndistributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 3, offload_optimizer_device: cpu}",
+            "does not fit at deepspeed_config.offload_optimizer_device",
+        ),
+    ],
+)
+def test_launch_files_that_cannot_be_counted_are_refused_in_one_line(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "launch.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=said) as error:
+        read_launch(str(path), load_config(ROOT / "configs/8b.toml"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_plain_launch_may_hold_an_empty_deepspeed_section(tmp_path: Path) -> None:
+    path = tmp_path / "launch.yaml"
+    path.write_text("num_processes: 8\ndeepspeed_config: {}\ndistributed_type: MULTI_GPU")
+    assert read_launch(str(path), load_config(ROOT / "configs/8b.toml")) == Launch(8, 1, 0)
+
+
 def test_a_larger_run_takes_longer_and_more_machines_less() -> None:
     base = forecast("8b", "gpu-8-zero3")
     more = forecast("8b", "gpu-8-zero3", "sampling.plans=10")
@@ -99,6 +168,7 @@ def pair_of(words: int) -> object:
         (["configs/8b.toml", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["configs/8b.toml", "model=some/other"], "sizes of some/other are known only from its files"),
         (["configs/8b.toml", "configs/accelerate/gpu-8-zero3.yaml", "engine.tensor_parallel=3"], "does not divide the 8 processes"),
+        (["configs/8b.toml", "engine.tensor_parallel=3"], "does not divide the 8 processes"),
     ],
 )
 def test_what_the_run_would_refuse_is_refused(arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,34 @@
+"""selftrain/checkpoints.py: what a training asks of the disk before it starts. The rest is tested where trainings are killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from planner.errors import UserError
+from selftrain.checkpoints import check_disk
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("deepspeed", "bytes_a_weight"),
+    [
+        (False, 2 * 4 + 2 * 8),  # float32 candidates; two moments
+        (True, 2 * 2 + 2 * (12 + 2)),  # bfloat16 candidates; masters, moments, and the weights once more
+    ],
+)
+def test_two_candidates_and_their_states_must_fit(
+    dtype: str, deepspeed: bool, bytes_a_weight: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = 1000
+    (tmp_path / "config.json").write_text(json.dumps({"dtype": dtype}))
+    (tmp_path / "model.safetensors").write_bytes(b"x" * weights * (4 if dtype == "float32" else 2))
+    free = bytes_a_weight * weights
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    check_disk(tmp_path, str(tmp_path), 2, deepspeed)
+    free -= 1
+    with pytest.raises(UserError, match="GB of disk for checkpoints"):
+        check_disk(tmp_path, str(tmp_path), 2, deepspeed)
