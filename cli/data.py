@@ -34,12 +34,13 @@ def build(
     Exit status: 0 done, 2 something that you can mend (one line on stderr says what), 130 stopped by Ctrl-C.
     """
     with mendable():
+        from selftrain.config import load_record
         from selftrain.pairs.build import build as run
-        from selftrain.pairs.build import load_data_config
+        from selftrain.pairs.build_config import DataConfig
         from selftrain.pairs.card import facts
         from selftrain.sample import open_engine
 
-        loaded = load_data_config(config, overrides)
+        loaded = load_record(config, DataConfig, overrides)
         lines: list[str] = []
         with stdout_kept():
             card = run(loaded, open_engine, lines.append)

@@ -20,9 +20,10 @@ from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.records import LabeledPair, Pair
 from planner.store import read_jsonl, write_jsonl
-from selftrain.config import Config, EngineConfig
+from selftrain.config import Config, EngineConfig, load_record
 from selftrain.pairs import write_splits
-from selftrain.pairs.build import DataConfig, build, file_digest, load_data_config
+from selftrain.pairs.build import build, file_digest
+from selftrain.pairs.build_config import DataConfig
 from selftrain.pairs.hygiene import instruction_key
 from tests.conftest import ROOT, tiny_config
 
@@ -90,7 +91,7 @@ def test_a_file_that_cannot_be_read_stops_before_an_engine_is_opened(tmp_path: P
 def test_there_are_shipped_builds_and_they_parse() -> None:
     assert SHIPPED
     for path in SHIPPED:
-        load_data_config(path)
+        load_record(path, DataConfig)
 
 
 def test_splits_take_their_shares_and_share_no_instruction(tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_a_wrong_key_is_one_line(tmp_path: Path, changes: str, told: str) -> Non
     path = tmp_path / "d.toml"
     path.write_text(tomli_w.dumps({"name": "d", "sources": [{"source": "math", "path": "x.jsonl"}], "splits": {"train-1": 2}}))
     with pytest.raises(UserError, match=told) as raised:
-        load_data_config(path, [changes])
+        load_record(path, DataConfig, [changes])
     assert "\n" not in str(raised.value)
 
 

@@ -121,7 +121,6 @@ BENCHMARK = Benchmark(
     totals=frozenset(
         {"accuracy_first", "accuracy_swapped", "accuracy", "agreement", "adversarial accuracy", "adversarial agreement"}
     ),
-    headline="accuracy",
     separate=True,
     read_outputs=read_outputs,
     published=(

@@ -30,6 +30,5 @@ BENCHMARK = Benchmark(
     protocol="accuracy over labelled pairs, both orders",
     parts=OTHERS,
     totals=frozenset({"accuracy"}),
-    headline="accuracy",
     separate=True,
 )
