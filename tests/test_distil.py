@@ -34,6 +34,12 @@ WORDS = (
     "Answer A, B",
     "[[A]]",
     "1 of 2",
+    "the first response",
+    "The Second answer's",
+    "the first and 2nd assistants",
+    "the first letter",
+    "the second.",
+    "THE FIRST",
     "Assistant 12",
     "A bee",
     " is ",
@@ -68,6 +74,19 @@ def test_swapping_twice_is_a_no_op(one: Taught) -> None:
         ("Assistant 12 has 1 point and A is a letter", "Assistant 12 has 1 point and A is a letter"),
         ("8 7 Answer 1/2", "8 7 Answer 2/1"),
         ("to answer a question, response b", "to answer a question, response b"),
+        ("The first response beats the second response.", "The second response beats the first response."),
+        ("The First answer's tone, the SECOND AI assistant", "The Second answer's tone, the FIRST AI assistant"),
+        ("both the first and the 2nd assistants", "both the second and the 1st assistants"),
+        ("The first response is better than the second.", "The second response is better than the first."),
+        ("the second answer is short, while the first explains", "the first answer is short, while the second explains"),
+        ("the first response, Response 2", "the second response, Response 1"),
+        # Not of a response, or not known to be.
+        ("the first person to answer, the second letter", "the first person to answer, the second letter"),
+        ("the first is a river, the second is none", "the first is a river, the second is none"),
+        (
+            "the first response has the second word, the first-person view and the first analysis",
+            "the second response has the second word, the first-person view and the first analysis",
+        ),
     ],
 )
 def test_the_wording_inside_an_explanation_is_swapped(text: str, swapped: str) -> None:
