@@ -15,6 +15,7 @@ from cli.judgments import show_many, show_one
 from cli.terminal import mendable, stdout_kept
 
 if TYPE_CHECKING:
+    from planner.engines.base import Engine
     from planner.judge import Decide, Judge, OrderRule
     from planner.records import Judgment, Pair
 
@@ -125,17 +126,38 @@ def check_judge(model: str, *, server: str | None, style: str | None) -> None:
     """
     from planner.errors import UserError
     from planner.judge import CARD
-    from planner.models import EMBEDDED, resolve_model
     from planner.styles import STYLES, named
 
     if style is not None:
         named(style)
     elif server is not None:
         raise UserError(f"a server does not say how its model wants to be asked: add --style, one of {', '.join(STYLES)}")
-    if server is None and model != EMBEDDED and not Path(model).is_dir():
-        resolve_model(model)
+    check_model(model, server)
     if style is None and not (Path(model) / CARD).is_file():
         raise UserError(f"{model} holds no {CARD}, which says how it wants to be asked: add --style, one of {', '.join(STYLES)}")
+
+
+def check_model(model: str, server: str | None) -> None:
+    """Refuse a model that is not here, where no server has it.
+
+    Raises:
+        ModelError: there is none.
+    """
+    from planner.models import EMBEDDED, resolve_model
+
+    if server is None and model != EMBEDDED and not Path(model).is_dir():
+        resolve_model(model)
+
+
+def open_engine(model: str, server: str | None) -> Engine:
+    """The server's engine, or one of our own for a model that is here."""
+    if server is not None:
+        from planner.engines.server import ServerEngine
+
+        return ServerEngine(server, model)
+    from planner.engines.vllm import VllmEngine
+
+    return VllmEngine(model, enforce_eager=True)
 
 
 def open_judge(
@@ -157,18 +179,7 @@ def open_judge(
         opened = Judge.from_pretrained(model, rule=rule, force=force, decide=decide)
         opened.max_tokens = max_tokens or opened.max_tokens
         return opened
-    from planner.engines.base import Engine
-
-    engine: Engine
-    if server is not None:
-        from planner.engines.server import ServerEngine
-
-        engine = ServerEngine(server, model)
-    else:
-        from planner.engines.vllm import VllmEngine
-
-        engine = VllmEngine(model, enforce_eager=True)
-    return Judge(engine, named(style), max_tokens=max_tokens or 2048, rule=rule, force=force, decide=decide)
+    return Judge(open_engine(model, server), named(style), max_tokens=max_tokens or 2048, rule=rule, force=force, decide=decide)
 
 
 def pair_of(instruction: str | None, response_a: str | None, response_b: str | None, reference: str | None = None) -> Pair:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 from planner.errors import UserError
 from planner.files import parse, read_text
+from planner.grade import Several
 from planner.records import Judgment, Pair, Verdict
 from planner.store import read_jsonl, write_text
 from planner.styles.judgelm import JudgeLmStyle
@@ -130,6 +132,13 @@ def read_judgelm(path: Path) -> Iterator[Taught]:
 def judgelm_pair(row: dict[str, Any], where: str) -> Pair:
     question, first, second = (_field(row, name, str, where) for name in ("question_body", "answer1_body", "answer2_body"))
     return Pair(instruction=question, response_a=first, response_b=second)
+
+
+def judgelm_answers(row: dict[str, Any], where: str) -> Several:
+    """All answers of a sample, `answer1_body` and on: those that JudgeLM's script for several answers reads."""
+    names = takewhile(row.__contains__, (f"answer{k}_body" for k in count(1)))
+    answers = tuple(_field(row, name, str, where) for name in names)
+    return Several(instruction=_field(row, "question_body", str, where), responses=answers, reference=_reference(row, where))
 
 
 def judgelm_sample(row: dict[str, Any], where: str) -> Pair:
