@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.judgments import show_many, show_one
+from cli.judgments import show_as_judgelm, show_as_pandalm, show_many, show_one
 from cli.terminal import mendable, stdout_kept
 
 if TYPE_CHECKING:
+    from planner.engines.base import Engine
     from planner.judge import Decide, Judge, OrderRule
     from planner.records import Judgment, Pair
 
@@ -59,6 +60,14 @@ def judge(
         bool, typer.Option("--force", help="Read a verdict from the probabilities where the text names none, and mark it.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a pair on stdout, and nothing else there.")] = False,
+    as_form: Annotated[
+        Literal["pandalm", "judgelm"] | None,
+        typer.Option(
+            "--as",
+            help="In place of --json, write a file's judgments to stdout in PandaLM's result format (the file must be PandaLM's list, with idx) "
+            "or in JudgeLM's judgment format (JudgeLM's samples, judged in JudgeLM's style; a line for each order).",
+        ),
+    ] = None,
     server: Annotated[
         str | None,
         typer.Option(help="Ask the model behind this OpenAI-compatible URL; OPENAI_API_KEY is its key.", metavar="URL"),
@@ -82,6 +91,7 @@ def judge(
       evalplanner judge runs/demo/M2_DPO -i "Name a river in French." -a "La Loire." -b "The Loire."
       evalplanner judge runs/demo/M2_DPO -i @task.txt -a @first.txt -b - --json < second.txt
       evalplanner judge my-judge --server http://127.0.0.1:8000/v1 --style mtbench --file pairs.jsonl --json
+      evalplanner judge models/PandaLM-7B --style pandalm --rule pandalm --file IN.json --as pandalm > OUT.json
 
     P(A) is the mean over the orders of the probability that response A is better. The last newline of a text that comes
     from a file or from stdin is left out.
@@ -103,10 +113,15 @@ def judge(
                 raise UserError(f"{file} holds no pairs; a row is {_ROW}")
         else:
             pair = pair_of(*texts, reference)
+        names = _names(file, as_form, model, style=style, decide=decide, as_json=as_json) if as_form else []
         with stdout_kept():
             opened = open_judge(model, server=server, style=style, max_tokens=max_tokens, rule=rule, force=force, decide=decide)
         try:
-            if file is not None:
+            if file is not None and as_form == "pandalm":
+                show_as_pandalm(names, judge_file(opened, file, total))
+            elif file is not None and as_form == "judgelm":
+                show_as_judgelm(names, judge_file(opened, file, total), model)
+            elif file is not None:
                 show_many(judge_file(opened, file, total), as_json=as_json)
             else:
                 with stdout_kept():
@@ -117,6 +132,35 @@ def judge(
                 opened.engine.close()
 
 
+def _names(
+    file: Path | None, form: Literal["pandalm", "judgelm"], model: str, *, style: str | None, decide: Decide, as_json: bool
+) -> Sequence[int | str]:
+    """What the judgments of a file go by in someone else's form, row by row.
+
+    Raises:
+        UserError: options or rows that the form has no room for.
+    """
+    from planner.errors import UserError
+    from planner.judge import CARD, read_card
+    from planner.styles import named
+    from planner.styles.judgelm import JudgeLmStyle
+    from selftrain.distil.files import judgelm_names, pandalm_names
+
+    if file is None or as_json:
+        raise UserError("--as is a form for the judgments of a --file, in place of --json")
+    if (file.suffix == ".json") != (form == "pandalm"):
+        raise UserError("--as pandalm is for judgments on PandaLM's .json list, --as judgelm for those on JudgeLM's samples")
+    if form == "pandalm":
+        return pandalm_names(file)
+    carded = style is None and (Path(model) / CARD).is_file()
+    asked_by = read_card(model).style if carded else named(style) if style is not None else None
+    if asked_by is not None and (not isinstance(asked_by, JudgeLmStyle) or decide != "text"):
+        raise UserError(
+            "--as judgelm is for judgments with JudgeLM's scores: add --style judgelm, and leave out --decide likelihood"
+        )
+    return judgelm_names(file)
+
+
 def check_judge(model: str, *, server: str | None, style: str | None) -> None:
     """Refuse what `open_judge` would refuse, before anything that takes long is done for it: loads no model.
 
@@ -125,17 +169,38 @@ def check_judge(model: str, *, server: str | None, style: str | None) -> None:
     """
     from planner.errors import UserError
     from planner.judge import CARD
-    from planner.models import EMBEDDED, resolve_model
     from planner.styles import STYLES, named
 
     if style is not None:
         named(style)
     elif server is not None:
         raise UserError(f"a server does not say how its model wants to be asked: add --style, one of {', '.join(STYLES)}")
-    if server is None and model != EMBEDDED and not Path(model).is_dir():
-        resolve_model(model)
+    check_model(model, server)
     if style is None and not (Path(model) / CARD).is_file():
         raise UserError(f"{model} holds no {CARD}, which says how it wants to be asked: add --style, one of {', '.join(STYLES)}")
+
+
+def check_model(model: str, server: str | None) -> None:
+    """Refuse a model that is not here, where no server has it.
+
+    Raises:
+        ModelError: there is none.
+    """
+    from planner.models import EMBEDDED, resolve_model
+
+    if server is None and model != EMBEDDED and not Path(model).is_dir():
+        resolve_model(model)
+
+
+def open_engine(model: str, server: str | None) -> Engine:
+    """The server's engine, or one of our own for a model that is here."""
+    if server is not None:
+        from planner.engines.server import ServerEngine
+
+        return ServerEngine(server, model)
+    from planner.engines.vllm import VllmEngine
+
+    return VllmEngine(model, enforce_eager=True)
 
 
 def open_judge(
@@ -157,18 +222,7 @@ def open_judge(
         opened = Judge.from_pretrained(model, rule=rule, force=force, decide=decide)
         opened.max_tokens = max_tokens or opened.max_tokens
         return opened
-    from planner.engines.base import Engine
-
-    engine: Engine
-    if server is not None:
-        from planner.engines.server import ServerEngine
-
-        engine = ServerEngine(server, model)
-    else:
-        from planner.engines.vllm import VllmEngine
-
-        engine = VllmEngine(model, enforce_eager=True)
-    return Judge(engine, named(style), max_tokens=max_tokens or 2048, rule=rule, force=force, decide=decide)
+    return Judge(open_engine(model, server), named(style), max_tokens=max_tokens or 2048, rule=rule, force=force, decide=decide)
 
 
 def pair_of(instruction: str | None, response_a: str | None, response_b: str | None, reference: str | None = None) -> Pair:

@@ -1,11 +1,13 @@
-"""What `evalplanner judge` prints: a panel for one judgment, a table for many, or one JSON object each."""
+"""What `evalplanner judge` prints: a panel for one judgment, a table for many, one JSON object each, or someone else's form."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from cli.terminal import plain, visible
 
@@ -46,9 +48,37 @@ def show_many(judged: Iterator[tuple[int, Pair, Judgment]], *, as_json: bool) ->
     Console().print(table)
 
 
+def show_as_pandalm(names: Sequence[Any], judged: Iterator[tuple[int, Pair, Judgment]]) -> None:
+    """Print PandaLM's list of results. Judgments without a verdict are left out, and stderr says which."""
+    from selftrain.distil.files import pandalm_result
+
+    left_out, before = [], "[\n"
+    for name, (_, _, judgment) in zip(names, judged, strict=True):
+        if judgment.verdict == "none":
+            left_out.append(str(name))
+            continue
+        _print(before + json.dumps(pandalm_result(name, judgment)))
+        before = ",\n"
+    _print("\n]\n" if before == ",\n" else "[]\n")
+    if left_out:
+        typer.echo(f"left out, as PandaLM's form would call what has no verdict a tie: idx {', '.join(left_out)}", err=True)
+
+
+def show_as_judgelm(names: Sequence[Any], judged: Iterator[tuple[int, Pair, Judgment]], model: str) -> None:
+    """Print JudgeLM's judgments, a line for each order asked."""
+    from selftrain.distil.files import judgelm_results
+
+    for name, (_, pair, judgment) in zip(names, judged, strict=True):
+        _print("".join(json.dumps(row) + "\n" for row in judgelm_results(name, pair, judgment, model)))
+
+
 def _print_json(judgment: Judgment) -> None:
-    # ASCII, so that any pipe takes it.
-    sys.stdout.write(json.dumps(judgment.model_dump(mode="json")) + "\n")
+    _print(json.dumps(judgment.model_dump(mode="json")) + "\n")
+
+
+def _print(text: str) -> None:
+    """Write what is ASCII already, so that any pipe takes it, and at once."""
+    sys.stdout.write(text)
     sys.stdout.flush()
 
 

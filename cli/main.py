@@ -18,6 +18,7 @@ from cli.compare import compare
 from cli.distil import distil
 from cli.doctor import doctor
 from cli.evaluate import evaluate
+from cli.grade import grade
 from cli.judge import judge
 from cli.models import models
 from cli.report import report
@@ -44,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(judge)
+app.command()(grade)
 app.command()(serve)
 app.command()(train)
 app.command()(compare)

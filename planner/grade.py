@@ -1,4 +1,4 @@
-"""Scores for responses one by one, from a style that grades: a judge without a second response.
+"""Scores for responses, from a style that grades: one by one, or (JudgeLM) two to ten seen at once.
 
     Grader(engine, SCORING["j1-score"]).grade("Name a river.", "The Loire.")
 
@@ -10,28 +10,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from planner.engines.base import GREEDY, Engine, EngineError, Request, Sampling
-from planner.records import Completion, Record
+from planner.records import Completion, Instruction, Record
 from planner.styles.base import Prompt, ScoringStyle
 from planner.styles.judgelm import JudgeLmStyle
+from prompts import PromptError
 
 
 class Single(Record):
     """One response to grade."""
 
-    instruction: str
+    instruction: Instruction
     response: str
     reference: str | None = None
 
 
-class Grade(Record):
-    """What a judge gave one response."""
+class Several(Record):
+    """Two to ten responses to grade at once."""
 
-    score: float | None
-    """Within the style's `bounds`; None where the text holds none."""
+    instruction: Instruction
+    responses: tuple[str, ...]
+    reference: str | None = None
+
+
+class Grade(Record):
+    """What a judge gave."""
+
+    scores: tuple[float, ...] | None
+    """Of the responses in their order, a single one's alone, within the style's `bounds`; None where the text does not hold them."""
     text: str
     """The judge's answer, as it was written."""
     cut_off: bool
     tokens: int
+
+    @property
+    def score(self) -> float | None:
+        """Of a single response."""
+        return self.scores[0] if self.scores else None
 
 
 class Grader:
@@ -49,36 +63,35 @@ class Grader:
         (grade,) = self.grade_many([Single(instruction=instruction, response=response, reference=reference)])
         return grade
 
-    def grade_many(self, singles: Iterable[Single]) -> Iterator[Grade]:
-        """Grade responses; the grades come in the responses' order, when all are done.
+    def grade_together(self, instruction: str, responses: tuple[str, ...], reference: str | None = None) -> Grade:
+        """Grade two to ten responses seen at once, which JudgeLM alone can do."""
+        (grade,) = self.grade_many([Several(instruction=instruction, responses=responses, reference=reference)])
+        return grade
+
+    def grade_many(self, asked: Iterable[Single | Several]) -> Iterator[Grade]:
+        """Grade responses; the grades come in the order asked, when all are done.
 
         Raises:
-            EngineError: a response that does not fit the model's context together with `max_tokens` of answer.
-            PromptError: a response without the reference that the style needs.
+            EngineError: a prompt that does not fit the model's context together with `max_tokens` of answer.
+            PromptError: what the style cannot be asked, as in `prompt_of`.
         """
-        prompts = [self.style.score_prompt(one.instruction, one.response, one.reference) for one in singles]
-        for prompt, done in zip(prompts, self._ask(prompts), strict=True):
-            score = self.style.read_score(prompt.prefill + done.text, done.finish_reason)
-            cut_off = score is None and done.finish_reason == "length"
-            yield Grade(score=score, text=done.text, cut_off=cut_off, tokens=done.tokens)
+        asked = list(asked)
+        prompts = [prompt_of(self.style, one) for one in asked]
+        for one, prompt, done in zip(asked, prompts, self._ask(prompts), strict=True):
+            scores = _read(self.style, one, prompt.prefill + done.text, done)
+            cut_off = scores is None and done.finish_reason == "length"
+            yield Grade(scores=scores, text=done.text, cut_off=cut_off, tokens=done.tokens)
 
-    def grade_together(
-        self, instruction: str, responses: tuple[str, ...], reference: str | None = None
-    ) -> tuple[float, ...] | None:
-        """Scores of two to ten responses seen at once, which JudgeLM alone can do; None where they cannot be read.
+    def fits(self, one: Single | Several) -> bool:
+        """Whether a prompt and `max_tokens` of answer stay within the model's context."""
+        return self._fits(prompt_of(self.style, one))
 
-        Raises:
-            EngineError: another style, or a prompt that does not fit.
-        """
-        if not isinstance(self.style, JudgeLmStyle):
-            raise EngineError("several responses at once are a matter of the style judgelm")
-        prompt = self.style.list_prompt(instruction, responses, reference)
-        (done,) = self._ask([prompt])
-        return self.style.read_scores(done.text, len(responses), done.finish_reason)
+    def _fits(self, prompt: Prompt) -> bool:
+        return self.engine.fits(prompt.messages, prompt.prefill, self.max_tokens)
 
     def _ask(self, prompts: list[Prompt]) -> list[Completion]:
         for prompt in prompts:
-            if not self.engine.fits(prompt.messages, prompt.prefill, self.max_tokens):
+            if not self._fits(prompt):
                 raise EngineError(
                     f"a prompt that ends in {prompt.messages[-1].content[-60:]!r} and {self.max_tokens} tokens of answer do not fit the "
                     "model's context: shorten it, lower max_tokens, or raise max_model_len"
@@ -89,3 +102,24 @@ class Grader:
         )
         done = {key: completion for key, (completion,) in self.engine.sample(requests)}
         return [done[str(k)] for k in range(len(prompts))]
+
+
+def prompt_of(style: ScoringStyle, one: Single | Several) -> Prompt:
+    """What a judge is asked.
+
+    Raises:
+        PromptError: no reference where the style needs one, several responses where it grades one, or too many of them.
+    """
+    if isinstance(one, Single):
+        return style.score_prompt(one.instruction, one.response, one.reference)
+    if not isinstance(style, JudgeLmStyle):
+        raise PromptError("several responses at once are a matter of the style judgelm: give one response a row, or that style")
+    return style.list_prompt(one.instruction, one.responses, one.reference)
+
+
+def _read(style: ScoringStyle, one: Single | Several, text: str, done: Completion) -> tuple[float, ...] | None:
+    if isinstance(one, Several):
+        assert isinstance(style, JudgeLmStyle), "`prompt_of` asks no other"
+        return style.read_scores(text, len(one.responses), done.finish_reason)
+    score = style.read_score(text, done.finish_reason)
+    return None if score is None else (score,)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Label = Literal["A", "B", "tie"]
 Verdict = Literal["A", "B", "tie", "none"]
@@ -51,6 +51,14 @@ def transcript(turns: Sequence[Message]) -> str:
     return "\n\n".join(f"{turn.role.capitalize()}: {turn.content}" for turn in turns)
 
 
+def _transcribed(given: Any) -> Any:
+    return transcript([Message.model_validate(turn) for turn in given]) if isinstance(given, list | tuple) else given
+
+
+Instruction = Annotated[str, BeforeValidator(_transcribed)]
+"""What was asked. Given as a list of messages, such as the turns of a conversation before the response, it becomes their transcript."""
+
+
 def digest(*parts: str) -> str:
     """A 16-hex-digit name for content; the same on every machine, unlike `hash()`."""
     # Lengths are hashed as well, so that ("ab", "c") and ("a", "bc") differ.
@@ -69,23 +77,15 @@ def flip(verdict: Verdict) -> Verdict:
 
 
 class Pair(Record):
-    """All that a judge may see: one instruction and two responses.
+    """All that a judge may see: one instruction and two responses."""
 
-    An instruction given as a list of messages, such as the turns of a conversation before the response, becomes its transcript.
-    """
-
-    instruction: str
+    instruction: Instruction
     response_a: str
     response_b: str
     input: str | None = None
     """What the instruction is to be carried out on, where a data set keeps it apart (Alpaca, PandaLM)."""
     reference: str | None = None
     """A reference answer, shown to the judge beside the responses."""
-
-    @field_validator("instruction", mode="before")
-    @classmethod
-    def _transcribed(cls, given: Any) -> Any:
-        return transcript([Message.model_validate(turn) for turn in given]) if isinstance(given, list | tuple) else given
 
     @cached_property
     def id(self) -> str:

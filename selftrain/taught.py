@@ -17,6 +17,7 @@ from selftrain.config import Config, JudgedFile
 from selftrain.distil import Taught, consistent
 from selftrain.distil.files import read
 from selftrain.judged import told
+from selftrain.pairs.near import HeldOut
 from selftrain.rows import Drawn, SftRow, balanced, broken
 
 
@@ -35,13 +36,15 @@ def write_taught_rows(
     """Write TRL rows; returns how many, and which judgments were left out and why.
 
     Args:
-        measured: files of pairs whose instructions may not train.
+        measured: files of pairs whose instructions may not train, in any spelling, nor what nearly repeats one (`pairs.hygiene`).
         special: special tokens of the tokenizer that will read the rows.
 
     Raises:
         UserError: a bad file, or not one row could be made.
     """
-    held_out = {one.pair.instruction_id for pairs in measured for one in read_jsonl(pairs, LabeledPair)}
+    held_out = HeldOut(
+        (one.pair.question for pairs in measured for one in read_jsonl(pairs, LabeledPair)), config.pairs.hygiene.near_duplicates
+    )
     counts: Counter[str] = Counter()
     passes = iter((counts, Counter[str]()))  # the second pass would count everything again
     labels = config.style.labels
@@ -54,12 +57,12 @@ def write_taught_rows(
     return written, counts
 
 
-def _drawn(config: Config, file: JudgedFile, held_out: set[str], counts: Counter[str]) -> Iterator[Drawn]:
+def _drawn(config: Config, file: JudgedFile, held_out: HeldOut, counts: Counter[str]) -> Iterator[Drawn]:
     style = config.style
     for place, one in enumerate(consistent(opened(file), counts)):
         if one.opinion.verdict == "tie" and not style.ties:
             counts["tie"] += 1
-        elif one.pair.instruction_id in held_out:
+        elif one.pair.question in held_out:
             counts["held_out"] += 1
         else:
             for order, shown in (("ab", one), ("ba", one.swapped())):

@@ -21,6 +21,7 @@ from planner.engines.base import GREEDY, Request
 from planner.engines.scripted import ScriptedEngine, default_script
 from planner.judge import Judge
 from planner.records import Judgment, Message, Pair
+from planner.styles import STYLES
 from planner.styles.evalplanner import EvalPlannerStyle
 from prompts import EXECUTION_END, EXECUTION_START, FINAL_VERDICT, PLAN_END, PLAN_START
 from tests.fake_server import FakeServer, reply, token
@@ -156,6 +157,95 @@ def test_pandalm_s_and_judgelm_s_own_files_are_judged(tmp_path: Path) -> None:
     for name, told in (("bad.json", "response1 and response2 must be texts"), ("bad.jsonl", ":1: 'question_body' is missing")):
         result = RUNNER.invoke(app, ["judge", "m", "--file", str(tmp_path / name)])
         assert (result.exit_code, told in result.stderr) == (2, True), result.stderr
+
+
+def others_files(tmp_path: Path) -> tuple[str, str]:
+    """PandaLM's list and JudgeLM's samples: the second pair has no better answer that the judge of these tests could name."""
+    texts = [("The Loire.", "The Alps."), ("?", "!")]
+    tuples = [{"idx": 7 + i, "instruction": "Name a river.", "response1": a, "response2": b} for i, (a, b) in enumerate(texts)]
+    samples = [
+        {"question_id": f"q{i}", "question_body": "Name a river.", "answer1_body": a, "answer2_body": b}
+        for i, (a, b) in enumerate(texts)
+    ]
+    (tmp_path / "p.json").write_text(json.dumps(tuples))
+    (tmp_path / "j.jsonl").write_text("".join(json.dumps(one) + "\n" for one in samples))
+    return str(tmp_path / "p.json"), str(tmp_path / "j.jsonl")
+
+
+def says_in_style(monkeypatch: pytest.MonkeyPatch, style: str, good: str, bad: str) -> None:
+    """Have an engine that says `good` where the Loire comes first and `bad` where it comes second, and of other pairs that it cannot say."""
+
+    def script(request: Request, draw: int) -> str:
+        asked = request.messages[-1].content
+        return "I cannot say." if "Loire" not in asked else good if asked.index("Loire") < asked.index("Alps") else bad
+
+    def open_judge(model: str, *, rule: Any, **options: Any) -> Judge:
+        return Judge(ScriptedEngine(script), STYLES[style], max_tokens=50, rule=rule)
+
+    monkeypatch.setattr(cli.judge, "open_judge", open_judge)
+
+
+def test_judgments_are_written_in_pandalm_s_form(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file, _ = others_files(tmp_path)
+    says_in_style(monkeypatch, "pandalm", "1\n\n### Reason: A river.\n\n### Reference: The Oder ✓.\n", "2\n\n### Reason: b\n")
+    options = ["--style", "pandalm", "--rule", "pandalm", "--file", file, "--as", "pandalm"]
+    result = RUNNER.invoke(app, ["judge", "m", *options])
+    assert result.exit_code == 0, result.output
+    expected = [{"idx": 7, "pandalm_result": 1, "pandalm_reason": "A river.", "pandalm_reference": "The Oder ✓."}]
+    assert json.loads(result.stdout) == expected
+    assert result.stdout.isascii()
+    assert "would call what has no verdict a tie: idx 8\n" in result.stderr
+    says_in_style(monkeypatch, "pandalm", "?", "?")
+    assert json.loads(RUNNER.invoke(app, ["judge", "m", *options]).stdout) == []
+
+
+def test_judgments_are_written_in_judgelm_s_form(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _, file = others_files(tmp_path)
+    says_in_style(monkeypatch, "judgelm", "9 2\nA river.", "1 8\nLater.")
+    for rule, orders in (("strict", ("ab", "ba")), ("first", ("ab",))):
+        result = RUNNER.invoke(
+            app, ["judge", "some/judge", "--style", "judgelm", "--rule", rule, "--file", file, "--as", "judgelm"]
+        )
+        assert result.exit_code == 0, result.output
+        found = [json.loads(line) for line in result.stdout.splitlines()]
+        shown = [(one["question_id"], one["answer1_body"], one["pred_text"], one["pred_model_id"]) for one in found]
+        said = {
+            ("q0", "ab"): ("The Loire.", "9 2\nA river."), ("q0", "ba"): ("The Alps.", "1 8\nLater."),
+            ("q1", "ab"): ("?", "I cannot say."), ("q1", "ba"): ("!", "I cannot say."),
+        }  # fmt: skip
+        assert shown == [(name, *said[name, order], "some/judge") for name in ("q0", "q1") for order in orders]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--file", "{p}", "--as", "pandalm", "--json"], "--as is a form for the judgments of a --file, in place of --json"),
+        ([*ONE[2:], "--as", "pandalm"], "--as is a form for the judgments of a --file"),
+        (["--file", "{j}", "--as", "pandalm"], "--as pandalm is for judgments on PandaLM's .json list"),
+        (
+            ["--file", "{none}", "--as", "judgelm", "--style", "judgelm"],
+            "none.jsonl cannot be read: No such file or directory; give --file",
+        ),
+        (["--file", "{bad}", "--as", "pandalm"], "bad.json[0]: 'idx' is missing"),
+        (["--file", "{p}", "--as", "judgelm", "--style", "judgelm"], "--as judgelm for those on JudgeLM's samples"),
+        (["--file", "{own}", "--as", "judgelm", "--style", "judgelm"], "own.jsonl:1: 'question_id' is missing"),
+        (["--file", "{odd}", "--as", "judgelm", "--style", "judgelm"], "odd.jsonl:1: 'question_id' is list, not int or str"),
+        (["--file", "{j}", "--as", "judgelm", "--style", "pandalm"], "--as judgelm is for judgments with JudgeLM's scores"),
+        (["--file", "{j}", "--as", "judgelm", "--style", "judgelm", "--decide", "likelihood"], "leave out --decide likelihood"),
+        (["--file", "{j}", "--as", "judgelm", "--style", "judge"], "no style 'judge'"),
+    ],
+)
+def test_what_a_form_has_no_room_for_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], message: str
+) -> None:
+    asked = engine_says(monkeypatch)
+    (tmp_path / "bad.json").write_text('[{"instruction": "i", "response1": "a", "response2": "b"}]')
+    (tmp_path / "odd.jsonl").write_text('{"question_id": [], "question_body": "q", "answer1_body": "a", "answer2_body": "b"}')
+    files = {"bad": tmp_path / "bad.json", "odd": tmp_path / "odd.jsonl", "own": pairs_file(tmp_path / "own.jsonl", 1)}
+    files |= {"none": tmp_path / "none.jsonl"} | dict(zip("pj", map(Path, others_files(tmp_path)), strict=True))
+    result = RUNNER.invoke(app, ["judge", "m", *(option.format(**files) for option in options)])
+    assert (result.exit_code, result.stdout, asked, message in result.stderr) == (2, "", {}, True), result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 # -- untrusted text --------------------------------------------------------------------------------------------------

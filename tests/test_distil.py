@@ -21,7 +21,7 @@ from planner.store import write_jsonl
 from planner.styles import STYLES
 from selftrain.config import load_record
 from selftrain.distil import Opinion, Taught, augment, consistent, swap_wording
-from selftrain.distil.files import read, read_judgelm, read_pandalm, write_judgelm, write_pandalm
+from selftrain.distil.files import judgelm_results, pandalm_result, read, read_judgelm, read_pandalm
 from selftrain.distil.rows import ChatRow, TextRow, rows
 from selftrain.distil.run import DistilConfig
 from tests.conftest import ROOT
@@ -34,6 +34,12 @@ WORDS = (
     "Answer A, B",
     "[[A]]",
     "1 of 2",
+    "the first response",
+    "The Second answer's",
+    "the first and 2nd assistants",
+    "the first letter",
+    "the second.",
+    "THE FIRST",
     "Assistant 12",
     "A bee",
     " is ",
@@ -68,6 +74,19 @@ def test_swapping_twice_is_a_no_op(one: Taught) -> None:
         ("Assistant 12 has 1 point and A is a letter", "Assistant 12 has 1 point and A is a letter"),
         ("8 7 Answer 1/2", "8 7 Answer 2/1"),
         ("to answer a question, response b", "to answer a question, response b"),
+        ("The first response beats the second response.", "The second response beats the first response."),
+        ("The First answer's tone, the SECOND AI assistant", "The Second answer's tone, the FIRST AI assistant"),
+        ("both the first and the 2nd assistants", "both the second and the 1st assistants"),
+        ("The first response is better than the second.", "The second response is better than the first."),
+        ("the second answer is short, while the first explains", "the first answer is short, while the second explains"),
+        ("the first response, Response 2", "the second response, Response 1"),
+        # Not of a response, or not known to be.
+        ("the first person to answer, the second letter", "the first person to answer, the second letter"),
+        ("the first is a river, the second is none", "the first is a river, the second is none"),
+        (
+            "the first response has the second word, the first-person view and the first analysis",
+            "the second response has the second word, the first-person view and the first analysis",
+        ),
     ],
 )
 def test_the_wording_inside_an_explanation_is_swapped(text: str, swapped: str) -> None:
@@ -168,14 +187,15 @@ def test_pandalm_files_come_in_and_go_out(tmp_path: Path) -> None:
     assert second.opinion.verdict == "none", "garbage is no tie"
     judge = Judge(ScriptedEngine(longer_wins), STYLES["pandalm"], rule="strict", max_tokens=50)
     judgments = list(judge.compare_many([first.pair, second.pair]))
-    write_pandalm(verdicts, zip((7, 8), judgments, strict=True))
-    assert json.loads(verdicts.read_text()) == [
+    made = [pandalm_result(idx, one) for idx, one in zip((7, 8), judgments, strict=True)]
+    verdicts.write_text(json.dumps(made))
+    assert made == [
         {"idx": 7, "pandalm_result": 0, "pandalm_reason": "<b>length</b>", "pandalm_reference": ""},
         {"idx": 8, "pandalm_result": 1, "pandalm_reason": "<b>length</b>", "pandalm_reference": ""},
     ]
     assert [one.opinion.verdict for one in read_pandalm(pairs, verdicts)] == ["tie", "A"]
-    with pytest.raises(UserError, match="would call it a tie"):
-        write_pandalm(verdicts, [(7, judgments[0].model_copy(update={"verdict": "none"}))])
+    with pytest.raises(ValueError, match="no missing verdict"):
+        pandalm_result(7, judgments[0].model_copy(update={"verdict": "none"}))
 
 
 SAMPLE = {
@@ -191,13 +211,40 @@ def test_judgelm_files_come_in_and_go_out(tmp_path: Path) -> None:
     assert first.opinion == Opinion(verdict="B", reason="Assistant 1's response is off.", scores=(1, 10))
     assert (first.given_reference, first.referenced) == ("R", Opinion(verdict="B", reason="Closer.", scores=(2, 5)))
     assert (second.opinion.verdict, second.referenced) == ("none", None)
-    write_judgelm(path, [("3", first.pair.model_copy(update={"reference": "R"}), "8 8\nsame")], model="ours")
-    assert json.loads(path.read_text()) == {
-        "question_id": "3", "question_body": "Q", "answer1_body": "x", "answer2_body": "y", "pred_text": "8 8\nsame",
-        "pred_model_id": "ours", "reference": "R",
-    }  # fmt: skip
-    (again,) = read_judgelm(path)
-    assert (again.opinion.verdict, again.given_reference) == ("tie", "R")
+    pair = Pair(instruction="Q", response_a="x", response_b="y", reference="R")
+    rows = judged_rows(pair, "8 6.5\nAssistant 1 is right.")
+    theirs = {
+        "question_id": 3,
+        "question_body": "Q",
+        "pred_text": "8 6.5\nAssistant 1 is right.",
+        "pred_model_id": "ours",
+        "reference": "R",
+    }
+    assert rows == [
+        theirs | {"answer1_body": "x", "answer2_body": "y"}, theirs | {"answer1_body": "y", "answer2_body": "x"},
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [(one.opinion.verdict, one.pair.response_a, one.given_reference) for one in read_judgelm(path)] == [
+        ("A", "x", "R"), ("A", "y", "R"),
+    ]  # fmt: skip
+
+
+def judged_rows(pair: Pair, text: str, **judge: Any) -> list[dict[str, Any]]:
+    (judgment,) = Judge(ScriptedEngine(lambda request, draw: text), STYLES["judgelm"], **judge).compare_many([pair])
+    return list(judgelm_results(3, pair, judgment, "ours"))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "written"),
+    [("Both are good.\n8 7", 50, "Both are good.\n8 7"), ("8 10 points", 2, ""), ("8, 7", 50, "8 7"), ("", 50, "")],
+)
+def test_what_a_judge_did_not_say_is_in_no_judgelm_file(tmp_path: Path, text: str, tokens: int, written: str) -> None:
+    pair = Pair(instruction="Q", response_a="x", response_b="y")
+    (row,) = judged_rows(pair, text, max_tokens=tokens, rule="first")
+    assert row["pred_text"] == written
+    (tmp_path / "p").write_text(json.dumps(row))
+    (again,) = read_judgelm(tmp_path / "p")
+    assert again.opinion.verdict == ("A" if written == "8 7" else "none")
 
 
 def test_our_own_form_comes_back(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from planner.records import LabeledPair, Pair
 from planner.store import read_jsonl, write_jsonl
 from selftrain.config import Config, Iteration, JudgedFile
 from selftrain.distil import Opinion, Taught
+from selftrain.pairs.near import HeldOut
 from selftrain.preflight import check_judged
 from selftrain.rows import SftRow
 from selftrain.taught import write_taught_rows
@@ -60,6 +61,19 @@ def test_what_may_not_train_is_left_out_and_counted(tmp_path: Path) -> None:
     rows, counts = made(tmp_path, judgments, held_out=("held",))
     assert len(rows) == 2
     assert +counts == {"no_verdict": 1, "contradicts_itself": 2, "tie": 1, "held_out": 1, "out_of_form": 4}
+
+
+def test_a_held_out_instruction_is_held_out_in_any_spelling_and_nearly(tmp_path: Path) -> None:
+    asked = "Write a short letter to the mayor of a small town about the noise of the trains that pass by at night"
+    near, other = asked.replace("night", "midnight"), asked.replace("mayor", "baker").replace("noise of the trains", "bread")
+    judgments = [taught(name, "A") for name in (asked, f"  {asked.upper()}!", near, other)]
+    rows, counts = made(tmp_path, judgments, held_out=(asked, "another"))
+    assert counts["held_out"] == 3
+    assert all(other in row.prompt[-1].content for row in rows)
+    assert len(rows) == 2
+    alone = HeldOut([asked], 0)
+    assert [text in alone for text in (asked, f"  {asked.upper()}!", near)] == [True, True, False], "0: the same words only"
+    assert asked not in HeldOut([], 0.8)
 
 
 def test_ties_are_taught_where_the_run_has_them(tmp_path: Path) -> None:

@@ -40,6 +40,17 @@ SCORING: dict[str, ScoringStyle] = {
 }
 
 
+def scoring(name: str) -> ScoringStyle:
+    """The style of that name that grades.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if name not in SCORING:
+        raise ModelError(f"no style {name!r} grades; there are {', '.join(SCORING)}")
+    return SCORING[name]
+
+
 def named(name: str) -> AnyStyle:
     """The style of that name.
 

@@ -18,6 +18,18 @@ _WORDING = re.compile(
 )
 _TAG = re.compile(r"\[\[([AB])\]\]")
 _OTHER = {"1": "2", "2": "1", "A": "B", "B": "A"}
+_PLACES = {"first": "second", "First": "Second", "FIRST": "SECOND", "1st": "2nd"}
+_PLACES |= {second: first for first, second in _PLACES.items()}
+_PLACE = rf"(?:{'|'.join(_PLACES)})"
+_PLACE_LIST = rf"\b(?i:the)\s+{_PLACE}(?:\s*(?:,|and|or|&|/|vs\.?)\s*(?:the\s+)?{_PLACE})*"
+# "the first response", "the second assistant's answer", "the first and the second answer"; not "the first letter".
+_PLACED = rf"{_PLACE_LIST}\s+(?i:(?:AI\s+)?(?:assistant|response|answer)s?)\b"
+# "… than the second.", "while the first lacks it": without the noun, where what follows is the end of a clause or looks like a verb.
+_PLACED_ALONE = (
+    rf"{_PLACE_LIST}(?=\s*(?:[.,;:!?)]|$)|\s+(?:one|can|could|would|may|might|did|had|in|on|by|for|with|to|and|or|but|because|while|which|"
+    r"than|although|though|when|where|gave|is|more|less|better|worse|\w+(?<![sui])s|\w+ly|\w+ed)\b)"
+)
+_NAMES_PLACES, _ANY_PLACE = re.compile(_PLACED), re.compile(rf"{_PLACED}|{_PLACED_ALONE}")
 
 
 class Opinion(Record):
@@ -61,13 +73,19 @@ def _swap(opinion: Opinion) -> Opinion:
 
 
 def swap_wording(text: str) -> str:
-    """Exchange the two responses' names: "Assistant 1" and "Assistant 2", "Response A" and "Response B", `[[A]]` and `[[B]]`."""
+    """Exchange the two responses' names: "Assistant 1" and "Assistant 2", "Response A" and "Response B", `[[A]]` and `[[B]]`, "the first
+    response" and "the second response".
+
+    "The first" and "the second" without a noun are exchanged only in a text that names a response so elsewhere.
+    """
 
     def exchange(match: re.Match[str]) -> str:
         head = match[1]
         tail = re.sub(rf"\b{_NAMED}\b", lambda label: _OTHER[label[0]], match[0][len(head) :])
         return head + tail
 
+    if _NAMES_PLACES.search(text):
+        text = _ANY_PLACE.sub(lambda match: re.sub(rf"\b{_PLACE}\b", lambda place: _PLACES[place[0]], match[0]), text)
     return _TAG.sub(lambda match: f"[[{_OTHER[match[1]]}]]", _WORDING.sub(exchange, text))
 
 

@@ -12,15 +12,17 @@ not read here. Write them as `Taught` lines.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 from planner.errors import UserError
 from planner.files import parse, read_text
+from planner.grade import Several
 from planner.records import Judgment, Pair, Verdict
-from planner.store import read_jsonl, write_text
+from planner.store import read_jsonl
+from planner.styles.base import ChainParts
 from planner.styles.judgelm import JudgeLmStyle
 from selftrain.data_config import JudgedForm
 from selftrain.distil import Opinion, Taught
@@ -86,26 +88,25 @@ def pandalm_pair(row: dict[str, Any], where: str) -> Pair:
     return Pair(instruction=instruction, input=_optional(row, "input", where), response_a=first, response_b=second)
 
 
-def write_pandalm(path: Path, judgments: Iterable[tuple[int, Judgment]]) -> None:
-    """Verdicts in the form of `pandalm-7b-testset-v1.json`. That form knows no missing verdict.
+def pandalm_names(path: Path) -> list[int]:
+    """The `idx` of each row of a test set, which verdicts on it go by."""
+    return [_field(row, "idx", int, where) for where, row in _list(path)]
+
+
+def pandalm_result(idx: int, judgment: Judgment) -> dict[str, Any]:
+    """A row of a verdict file in the form of `pandalm-7b-testset-v1.json`.
 
     Raises:
-        UserError: a judgment without a verdict, which the form would make a tie.
+        ValueError: a judgment without a verdict, which the form would make a tie.
     """
-    made = []
-    for idx, judgment in judgments:
-        if judgment.verdict == "none":
-            raise UserError(f"{path}: idx {idx} has no verdict, and PandaLM's form would call it a tie; leave it out or force it")
-        reference = judgment.orders[0].reference or ""
-        made.append(
-            {
-                "idx": idx,
-                "pandalm_result": _CODE[judgment.verdict],
-                "pandalm_reason": judgment.execution,
-                "pandalm_reference": reference,
-            }
-        )
-    write_text(path, json.dumps(made, ensure_ascii=False, indent=1) + "\n")
+    if judgment.verdict == "none":
+        raise ValueError("PandaLM's form knows no missing verdict")
+    return {
+        "idx": idx,
+        "pandalm_result": _CODE[judgment.verdict],
+        "pandalm_reason": judgment.execution,
+        "pandalm_reference": judgment.orders[0].reference or "",
+    }
 
 
 # -- JudgeLM -----------------------------------------------------------------------------------------------------------
@@ -132,6 +133,13 @@ def judgelm_pair(row: dict[str, Any], where: str) -> Pair:
     return Pair(instruction=question, response_a=first, response_b=second)
 
 
+def judgelm_answers(row: dict[str, Any], where: str) -> Several:
+    """All answers of a sample, `answer1_body` and on: those that JudgeLM's script for several answers reads."""
+    names = takewhile(row.__contains__, (f"answer{k}_body" for k in count(1)))
+    answers = tuple(_field(row, name, str, where) for name in names)
+    return Several(instruction=_field(row, "question_body", str, where), responses=answers, reference=_reference(row, where))
+
+
 def judgelm_sample(row: dict[str, Any], where: str) -> Pair:
     """The pair of a sample as JudgeLM is asked about it: with its reference, where it has one."""
     return Pair(**{**judgelm_pair(row, where).model_dump(), "reference": _reference(row, where)})
@@ -148,18 +156,26 @@ def _opinion(text: str) -> Opinion:
     return Opinion(verdict=parts.verdict, reason=parts.execution if scores else "", scores=scores)
 
 
-def write_judgelm(path: Path, judged: Iterable[tuple[str, Pair, str]], *, model: str) -> None:
-    """Judgments in JudgeLM's form, one a line, from (question id, pair as it was shown, the judge's text)."""
-    lines = []
-    for question_id, pair, text in judged:
+def judgelm_names(path: Path) -> list[int | str]:
+    """The `question_id` of each sample, which judgments on it go by."""
+    return [_field(row, "question_id", (int, str), where) for where, row in read_rows(path)]
+
+
+def judgelm_results(question_id: int | str, pair: Pair, judgment: Judgment, model: str) -> Iterator[dict[str, Any]]:
+    """Rows of a judgment file in JudgeLM's form: one for each order asked, with the answers as they were shown."""
+    for one in judgment.orders:
+        shown = pair.shown(one.order)
+        scores = one.scores[::-1] if one.scores and one.order == "ba" else one.scores
+        if scores:
+            text = _JUDGELM.write_chain(ChainParts(None, one.execution, one.verdict, closed=True, scores=scores))
+        else:
+            # What ran out in the middle of a score would be read as a whole one.
+            text = one.execution if _JUDGELM.read_chain(one.execution).scores is None else ""
         row: dict[str, Any] = {
-            "question_id": question_id, "question_body": pair.question, "answer1_body": pair.response_a,
-            "answer2_body": pair.response_b, "pred_text": text, "pred_model_id": model,
+            "question_id": question_id, "question_body": shown.question, "answer1_body": shown.response_a,
+            "answer2_body": shown.response_b, "pred_text": text, "pred_model_id": model,
         }  # fmt: skip
-        if pair.reference is not None:
-            row["reference"] = pair.reference
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_text(path, "".join(lines))
+        yield row if shown.reference is None else row | {"reference": shown.reference}
 
 
 # -- both --------------------------------------------------------------------------------------------------------------
@@ -173,12 +189,11 @@ def _list(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{path}[{index}]", row
 
 
-def _field(row: dict[str, Any], name: str, kind: type, where: str) -> Any:
+def _field(row: dict[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> Any:
     value = row.get(name)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise UserError(
-            f"{where}: {name!r} {'is missing' if name not in row else f'is {type(value).__name__}, not {kind.__name__}'}"
-        )
+        wanted = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+        raise UserError(f"{where}: {name!r} {'is missing' if name not in row else f'is {type(value).__name__}, not {wanted}'}")
     return value
 
 

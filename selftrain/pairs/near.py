@@ -2,18 +2,20 @@
 
 The signatures are datasketch's, of word 3-grams. They lie in a file that is mapped into memory; bands are sorted one at a time, so nothing
 is held but a few arrays of one number an instruction. Candidates that share a band are then compared exactly, by the Jaccard index of
-their 3-grams, with the first of their group.
+their 3-grams, with the first of their group. `HeldOut` keeps a few instructions in memory and compares with each that shares a band.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from selftrain.pairs.languages import words
+from planner.records import digest
+from selftrain.pairs.languages import normal, words
 
 PERMUTATIONS, BANDS = 32, 8
 """Four values a band: two instructions that are 80 % alike share one of eight with probability 0.985, 50 % alike with 0.40."""
@@ -32,6 +34,48 @@ def jaccard(a: set[int], b: set[int]) -> float:
     return len(a & b) / len(a | b)
 
 
+def _signature(grams: set[int]) -> Any:
+    """A MinHash of a text's 3-grams."""
+    one = _empty().copy()
+    one.update_batch(list(grams))
+    return one
+
+
+@cache
+def _empty() -> Any:
+    from datasketch import MinHash
+
+    return MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=lambda value: value)
+
+
+class HeldOut:
+    """Instructions that may not train: `text in held_out` finds them in any case, spacing and punctuation, and nearly.
+
+    Args:
+        threshold: the Jaccard index of 3-grams from which an instruction counts as held out; 0: the same words only.
+    """
+
+    def __init__(self, instructions: Iterable[str], threshold: float) -> None:
+        from datasketch import MinHashLSH
+
+        self._threshold = threshold
+        self._bands = MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, PERMUTATIONS // BANDS))
+        self._grams: dict[str, set[int]] = {}
+        for text in instructions:
+            key = digest(normal(text))
+            if key not in self._grams:
+                self._grams[key] = shingles(text)
+                self._bands.insert(key, _signature(self._grams[key]))
+
+    def __contains__(self, text: str) -> bool:
+        if digest(normal(text)) in self._grams:
+            return True
+        if not self._threshold:
+            return False
+        grams = shingles(text)
+        return any(jaccard(grams, self._grams[key]) >= self._threshold for key in self._bands.query(_signature(grams)))
+
+
 class NearDuplicates:
     """Takes instructions one by one, and says in the end which of them repeat an earlier one.
 
@@ -40,19 +84,14 @@ class NearDuplicates:
     """
 
     def __init__(self, scratch: Path) -> None:
-        from datasketch import MinHash
-
         self._scratch = scratch
         self._file = scratch.open("wb")
-        self._empty = MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=lambda value: value)
         self._block: list[Any] = []
         self.count = 0
 
     def add(self, text: str) -> None:
         """Take the next instruction; its number is its place in the order of calls."""
-        one = self._empty.copy()
-        one.update_batch(list(shingles(text)))
-        self._block.append(one.hashvalues)
+        self._block.append(_signature(shingles(text)).hashvalues)
         self.count += 1
         if len(self._block) == _BLOCK:
             self._flush()
