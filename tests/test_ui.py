@@ -27,7 +27,7 @@ from tests.run_folder import make_run
 from tests.test_eval_report import HOSTILE
 from tests.test_eval_run import opens
 from ui import chains, live
-from ui.desk import Desk, judge_in_parts, rank
+from ui.desk import Desk, entrants, judge_in_parts, rank
 from ui.serve import PASSWORD, check_access
 
 PAIR = Pair(instruction="Name a river.", response_a="The Loire.", response_b="The Alps.")
@@ -125,6 +125,27 @@ def test_votes_are_pairs_that_a_run_trains_on(tmp_path: Path) -> None:
     assert [one.kind for one in found] == ["vote"] * 3
     assert [one.pair.reference for one in found] == [None, None, "The Loire."]
     assert {getattr(one.pair, f"response_{one.better.lower()}") for one in found} == {"The Alps.", "The Loire."}
+
+
+@pytest.mark.parametrize(
+    ("instruction", "responses", "plan", "said"),
+    [
+        (" ", ["a", "b"], None, "write an instruction"),
+        ("Say.", ["", ""], None, "two responses are judged"),
+        ("Say.", ["a", " \n"], None, "two responses are judged"),
+        ("Say.", ["a", "", "c"], None, "as response A and response B"),  # C is not left out in silence
+        ("Say.", ["a", "b", "c"], "Look.", "empty the others"),
+        ("", ["", ""], " ", "the plan is empty"),
+    ],
+)
+def test_what_cannot_be_judged_is_said(instruction: str, responses: list[str], plan: str | None, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        entrants(instruction, responses, plan)
+
+
+def test_responses_keep_their_letters() -> None:
+    assert entrants("Say.", ["a", "b"], "Look.") == {"A": "a", "B": "b"}
+    assert entrants("Say.", ["a", "", "c", "d"]) == {"A": "a", "C": "c", "D": "d"}
 
 
 def test_more_than_two_are_ranked() -> None:
