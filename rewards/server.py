@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -20,6 +21,7 @@ from typing import Annotated, Any, TypeVar
 
 import httpx
 from fastapi import Body, Depends, FastAPI, HTTPException, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import HTTPBasic, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -27,6 +29,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from planner.engines.base import EngineError
 from planner.judge import Judge
 from planner.records import Judgment, Pair
+from prompts import PromptError
 from rewards.chat import completion_in, instruction_of, untemplated
 from rewards.cohort import Rewarded
 from rewards.config import RewardConfig
@@ -52,6 +55,7 @@ from rewards.wire import (
 
 T = TypeVar("T")
 _RETRY_S = "5"
+_log = logging.getLogger("evalplanner")
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "no JSON, or refused by the model's server"},
     401: {"model": Problem, "description": "no key, or a wrong one"},
@@ -62,6 +66,13 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: {"model": Problem, "description": "the judge's model is down; it is being started again"},
     504: {"model": Problem, "description": "not judged within the deadline"},
 }
+
+
+class Escaped(JSONResponse):
+    """JSON in ASCII: half of a character in a text that came goes back as it came."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode()
 
 
 def create_app(service: Service, key: str | None) -> FastAPI:
@@ -77,13 +88,15 @@ def create_app(service: Service, key: str | None) -> FastAPI:
     for path, methods, route in _ROUTES:
         open_to_all = path in ("/health", "/ready")
         app.add_api_route(
-            path, route, methods=methods, response_class=Response if path == "/metrics" else JSONResponse, response_model_exclude_none=path == "/verify",
+            path, route, methods=methods, response_class=Response if path == "/metrics" else Escaped, response_model_exclude_none=path == "/verify",
             responses=_responses(path), dependencies=[] if open_to_all or key is None else schemes,
         )  # fmt: skip
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     app.state.service = service
+    app.add_exception_handler(RequestValidationError, _unfit)
     app.add_exception_handler(EngineError, _down)
     app.add_exception_handler(TimeoutError, _late)
+    app.add_exception_handler(PromptError, lambda request, error: JSONResponse({"detail": str(error)}, 422))
     app.add_exception_handler(ClientGone, lambda request, error: Response(status_code=499))
     paths = frozenset(path for path, _, _ in _ROUTES) | {"/openapi.json"}
     options = service.config.http
@@ -118,8 +131,20 @@ def _responses(path: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
+async def _unfit(request: Request, error: Exception) -> JSONResponse:
+    """What does not fit and where, not what was sent: that may be anything, even what JSON cannot say."""
+    assert isinstance(error, RequestValidationError)
+    return Escaped({"detail": [{name: one[name] for name in ("loc", "msg", "type")} for one in error.errors()]}, 422)
+
+
 async def _down(request: Request, error: Exception) -> JSONResponse:
+    _tell(error)
     return JSONResponse({"detail": "the judge's model does not answer; try again"}, 503, {"Retry-After": _RETRY_S})
+
+
+def _tell(error: Exception) -> None:
+    """Say in the log why the model gave nothing: clients are told to try again, and whoever keeps the server may have something to mend."""
+    _log.warning("no judgment: %s", " ".join(str(error).split())[:300])
 
 
 async def _late(request: Request, error: Exception) -> JSONResponse:
@@ -291,7 +316,9 @@ async def _gym_compare(body: GymCompare, request: Request, service: Service) -> 
 
 async def verify(body: Verify, request: Request, service: Up) -> Verified:
     """The reward of one NeMo-Gym rollout. Waits for its cohort, if one is configured."""
+    back = body.model_dump(by_alias=True, exclude_unset=True)
     instruction, response = _readable(lambda: (instruction_of(body.responses_create_params.input), output_text(body.response)))
+    _readable(lambda: json.dumps(back, allow_nan=False))  # it is sent back, so it must be what can be sent
     try:
         found = await service.while_there(request, service.cohorts.reward(instruction, response, None, body.name))
     except TimeoutError:
@@ -299,7 +326,7 @@ async def verify(body: Verify, request: Request, service: Up) -> Verified:
     service.meters.retries.inc(found is not None and found.retried)
     invalid = found is None or found.reward is None
     reward = NEUTRAL if found is None or found.reward is None else found.reward
-    return Verified.model_validate(body.model_dump(by_alias=True, exclude_unset=True) | {"reward": reward, "invalid": invalid})
+    return Verified.model_validate(back | {"reward": reward, "invalid": invalid})
 
 
 async def judge(body: JudgeRequest, request: Request, service: Up) -> Any:
@@ -323,6 +350,8 @@ async def _events(service: Service, one: Judge, pair: Pair) -> AsyncIterator[str
                 return
             yield f"event: {'judgment' if isinstance(event, Judgment) else event.stage}\ndata: {event.model_dump_json()}\n\n"
     except (EngineError, TimeoutError) as error:
+        if isinstance(error, EngineError):
+            _tell(error)
         detail = "the judge's model does not answer" if isinstance(error, EngineError) else "not judged within the deadline"
         yield f"event: error\ndata: {json.dumps({'detail': detail})}\n\n"
 
