@@ -249,6 +249,32 @@ def test_a_stage_under_way_tells_its_rate(tmp_path: Path) -> None:
     assert "No training step yet" in live.curves(run)
 
 
+def test_a_look_reads_what_is_new_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every ten seconds of a run of days, with millions of chains on disk."""
+    run = make_run(tmp_path, measured=False)
+    (shard,) = (run / "iter-1" / "sft" / "chains").glob("rank-*.jsonl")
+    whole = shard.read_bytes().splitlines(keepends=True)
+    per_line = [len(json.loads(line)["items"]) for line in whole]
+    shard.write_bytes(b"".join(whole[:5]) + whole[5][:40])  # the last is being written
+    assert live._drawn(shard) == sum(per_line[:5])
+    read: list[bytes] = []
+    monkeypatch.setattr(live, "_read", lambda path, line, real=live._read: read.append(line) or real(path, line))
+    shard.write_bytes(b"".join(whole[:8]))
+    assert live._drawn(shard) == sum(per_line[:8])
+    assert read == whole[5:8]
+    shard.write_bytes(whole[0])  # the stage was deleted and begun again
+    assert live._drawn(shard) == per_line[0]
+    shard.write_bytes(b"".join(whole))
+    monkeypatch.setattr(live, "_TAIL", 2 * max(map(len, whole)))
+    read.clear()
+    last = live._newest(shard.parent)
+    assert [one.model_dump(mode="json") for one in last] == [one for line in whole for one in json.loads(line)["items"]][-4:]
+    assert len(read) <= 4
+    shard.write_bytes(b"{]\n")
+    with pytest.raises(UserError, match="no line of chains"):
+        live.last_chains(run)
+
+
 # -- who may come in ---------------------------------------------------------------------------------------------------
 
 
