@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -57,14 +57,18 @@ def inspect(
         Path, typer.Argument(help="A file of labelled pairs, or of {instruction, chosen, rejected} rows.", metavar="FILE.jsonl")
     ],
     pairs: Annotated[int, typer.Option(min=0, help="How many pairs to show in full.", metavar="N")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="The numbers as one JSON object on stdout, without pairs.")] = False,
 ) -> None:
     """Show a file of pairs: counts, balance, lengths, what a judge blind to the instruction gets, and a few pairs in full.
 
     \b
     Example:
       evalplanner data inspect data/mine/train-1.jsonl --pairs 3
+
+    Exit status: 0 shown, 2 something that you can mend (one line on stderr says what).
     """
     with mendable():
+        import json
         from itertools import islice
 
         from rich.console import Console
@@ -76,8 +80,11 @@ def inspect(
 
         summary = summarize(read(file))
         found = blind(balanced(read(file), 0))  # a file with one label almost only would leave the classifier none to learn from
+        if as_json:
+            typer.echo(json.dumps({"file": str(file), **summary, "blind": found.model_dump()}))
+            return
         table = Table("what", "value", title=plain(str(file)))
-        for name, value in summary.items():
+        for name, value in told(summary).items():
             table.add_row(plain(name), plain(value))
         if found.classifier is not None and found.classifier_ci95 is not None:
             low, high = found.classifier_ci95
@@ -114,7 +121,7 @@ def read(file: Path) -> Iterator[LabeledPair]:
     return jsonl.read(file)  # says what is wrong, if it is neither
 
 
-def summarize(pairs: Iterator[LabeledPair]) -> dict[str, str]:
+def summarize(pairs: Iterator[LabeledPair]) -> dict[str, Any]:
     """Counts of a file, read once."""
     from collections import Counter
 
@@ -134,12 +141,21 @@ def summarize(pairs: Iterator[LabeledPair]) -> dict[str, str]:
         longer.count(one)
     n = better.total()
     return {
-        "pairs": f"{n:,}",
-        "instructions": f"{len(instructions):,}",
-        "better": " · ".join(f"{name} {count:,}" for name, count in sorted(better.items())),
-        "source/kind": " · ".join(f"{name} {count:,}" for name, count in kinds.most_common(8)),
-        "mean characters": f"instruction {characters[0] / n:,.0f} · response {characters[1] / (2 * n):,.0f}",
-        "the longer response is chosen": "unknown" if longer.rate is None else f"{longer.rate:.1%}",
+        "pairs": n, "instructions": len(instructions), "better": dict(sorted(better.items())), "kinds": dict(kinds.most_common()),
+        "instruction_characters": characters[0] / n, "response_characters": characters[1] / (2 * n), "longer_chosen": longer.rate,
+    }  # fmt: skip
+
+
+def told(summary: dict[str, Any]) -> dict[str, str]:
+    """The same for people."""
+    rate = summary["longer_chosen"]
+    return {
+        "pairs": f"{summary['pairs']:,}",
+        "instructions": f"{summary['instructions']:,}",
+        "better": " · ".join(f"{name} {count:,}" for name, count in summary["better"].items()),
+        "source/kind": " · ".join(f"{name} {count:,}" for name, count in list(summary["kinds"].items())[:8]),
+        "mean characters": f"instruction {summary['instruction_characters']:,.0f} · response {summary['response_characters']:,.0f}",
+        "the longer response is chosen": "unknown" if rate is None else f"{rate:.1%}",
     }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
+
+from cli.terminal import stdout_kept
 
 
 def train(
@@ -12,6 +15,9 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Fields to set, dotted, with TOML values.", metavar="KEY=VALUE")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="At the end the run's summary.json on stdout, and nothing else there.")
+    ] = False,
 ) -> None:
     """Train a judge from its own right and wrong verdicts.
 
@@ -26,4 +32,13 @@ def train(
     """
     from selftrain import run
 
-    raise typer.Exit(run.main([config, *(overrides or [])]))
+    arguments = [config, *(overrides or [])]
+    if not as_json:
+        raise typer.Exit(run.main(arguments))
+    with stdout_kept():
+        status = run.main(arguments)
+    if status == 0:
+        from selftrain.config import load_config
+
+        typer.echo(json.dumps(json.loads((load_config(config, overrides).run_folder / "summary.json").read_text())))
+    raise typer.Exit(status)

@@ -55,6 +55,8 @@ _CONTROL = re.compile(
     r"|\[(/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS))\]|<<(/?SYS)>>",
     re.IGNORECASE,
 )
+# Halves of characters, which an escape in JSON can name. No tokenizer takes them, and nothing can be sent that holds one.
+_HALVES = re.compile("[\ud800-\udfff]")
 AMBIGUOUS_TOKENS = (
     "<s>", "</s>", "<bos>", "<eos>", "<pad>", "<unk>", "<mask>", "<cls>", "<sep>",
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[BOS]", "[EOS]", "[gMASK]",
@@ -148,8 +150,9 @@ def defuse(text: str, folder: PromptFolder) -> str:
     """Make what a set of prompts is marked with, verdict tags and chat control inert in untrusted text; the rest stays as it is.
 
     `[[A]]` becomes `((A))`, `[Final Verdict]` becomes `(Final Verdict)`, `<|im_end|>` becomes `< im_end >`, `<answer>` becomes
-    `(answer)` and `### Response 1:` loses its hashes. Applying it twice changes nothing more.
+    `(answer)` and `### Response 1:` loses its hashes. Half a character becomes U+FFFD. Applying it twice changes nothing more.
     """
+    text = _HALVES.sub("\ufffd", text)
     text = _CONTROL.sub(lambda m: f"< {m[2] or m[3] or m[4] or m[5]} >", text)
     text = _VERDICT_TAG.sub(r"((\1))", text)
     for pattern, replacement in _markers(folder):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -41,6 +42,7 @@ from rewards.wire import (
 )
 
 T = TypeVar("T")
+_log = logging.getLogger("evalplanner")
 RETRY_S = "5"
 """What a client is told to wait while the model is down."""
 
@@ -72,6 +74,11 @@ def _comparing(service: Service) -> Judge:
     if service.judge is None:
         raise HTTPException(422, "this judge grades one response at a time: it compares no pairs and takes no strategy")
     return service.judge
+
+
+def tell(error: Exception) -> None:
+    """Say in the log why the model gave nothing: clients are told to try again, and whoever keeps the server may have something to mend."""
+    _log.warning("no judgment: %s", " ".join(str(error).split())[:300])
 
 
 async def health() -> dict[str, str]:
@@ -207,7 +214,9 @@ async def _gym_compare(body: GymCompare, request: Request, service: Service) -> 
 
 async def verify(body: Verify, request: Request, service: Up) -> Verified:
     """The reward of one NeMo-Gym rollout. Waits for its cohort, if one is configured."""
+    back = body.model_dump(by_alias=True, exclude_unset=True)
     instruction, response = _readable(lambda: (instruction_of(body.responses_create_params.input), output_text(body.response)))
+    _readable(lambda: json.dumps(back, allow_nan=False))  # it is sent back, so it must be what can be sent
     try:
         found = await service.while_there(request, service.cohorts.reward(instruction, response, None, body.name))
     except TimeoutError:
@@ -215,7 +224,7 @@ async def verify(body: Verify, request: Request, service: Up) -> Verified:
     service.meters.retries.inc(found is not None and found.retried)
     invalid = found is None or found.reward is None
     reward = NEUTRAL if found is None or found.reward is None else found.reward
-    return Verified.model_validate(body.model_dump(by_alias=True, exclude_unset=True) | {"reward": reward, "invalid": invalid})
+    return Verified.model_validate(back | {"reward": reward, "invalid": invalid})
 
 
 async def judge(body: JudgeRequest, request: Request, service: Up) -> Any:
@@ -239,6 +248,8 @@ async def _events(service: Service, one: Judge, pair: Pair) -> AsyncIterator[str
                 return
             yield f"event: {'judgment' if isinstance(event, Judgment) else event.stage}\ndata: {event.model_dump_json()}\n\n"
     except (EngineError, TimeoutError) as error:
+        if isinstance(error, EngineError):
+            tell(error)
         detail = "the judge's model does not answer" if isinstance(error, EngineError) else "not judged within the deadline"
         yield f"event: error\ndata: {json.dumps({'detail': detail})}\n\n"
 

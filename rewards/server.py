@@ -8,16 +8,19 @@ an answer, on shutdown too: 503 while the model is down, 504 past its deadline.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBasic, HTTPBearer
 
 from planner.engines.base import EngineError
 from planner.records import Judgment
+from prompts import PromptError
 from rewards import passthrough, routes
 from rewards.gate import Gate
 from rewards.service import ClientGone, Service
@@ -46,6 +49,13 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class Escaped(JSONResponse):
+    """JSON in ASCII: half of a character in a text that came goes back as it came."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode()
+
+
 def create_app(service: Service, key: str | None) -> FastAPI:
     """The routes. `key`: what every client but `/health` and `/ready` must send; None: nobody must."""
 
@@ -59,13 +69,15 @@ def create_app(service: Service, key: str | None) -> FastAPI:
     for method, path, route in _ROUTES:
         open_to_all = path in ("/health", "/ready")
         app.add_api_route(
-            path, route, methods=[method], response_class=Response if path == "/metrics" else JSONResponse, response_model_exclude_none=path == "/verify",
+            path, route, methods=[method], response_class=Response if path == "/metrics" else Escaped, response_model_exclude_none=path == "/verify",
             responses=_responses(path), dependencies=[] if open_to_all or key is None else schemes,
         )  # fmt: skip
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     app.state.service = service
+    app.add_exception_handler(RequestValidationError, _unfit)
     app.add_exception_handler(EngineError, _down)
     app.add_exception_handler(TimeoutError, _late)
+    app.add_exception_handler(PromptError, lambda request, error: JSONResponse({"detail": str(error)}, 422))
     app.add_exception_handler(ClientGone, lambda request, error: Response(status_code=499))
     paths = frozenset(path for _, path, _ in _ROUTES) | {"/openapi.json"}
     options = service.config.http
@@ -100,7 +112,14 @@ def _responses(path: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
+async def _unfit(request: Request, error: Exception) -> JSONResponse:
+    """What does not fit and where, not what was sent: that may be anything, even what JSON cannot say."""
+    assert isinstance(error, RequestValidationError)
+    return Escaped({"detail": [{name: one[name] for name in ("loc", "msg", "type")} for one in error.errors()]}, 422)
+
+
 async def _down(request: Request, error: Exception) -> JSONResponse:
+    routes.tell(error)
     return JSONResponse({"detail": "the judge's model does not answer; try again"}, 503, {"Retry-After": routes.RETRY_S})
 
 

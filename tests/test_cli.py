@@ -411,12 +411,40 @@ def test_train_is_one_call_into_the_run(monkeypatch: pytest.MonkeyPatch) -> None
     assert called == [["c.toml", "seed=3", "sampling.plans=2"]]
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS if name != "eval")])
+def test_train_s_table_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from selftrain import run
+
+    overrides = [f'out="{tmp_path}"', "name=mine"]
+
+    def main(arguments: list[str]) -> int:
+        print("a table")
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "summary.json").write_text('{\n  "name": "mine"\n}\n')
+        return 0
+
+    monkeypatch.setattr(run, "main", main)
+    monkeypatch.chdir(ROOT)
+    done = RUNNER.invoke(app, ["train", "configs/demo.toml", *overrides, "--json"])
+    assert (done.exit_code, done.stdout) == (0, '{"name": "mine"}\n')
+    monkeypatch.setattr(run, "main", lambda arguments: 2)
+    assert RUNNER.invoke(app, ["train", "configs/demo.toml", "--json"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in COMMANDS if name != "eval"), ["data", "build"], ["data", "inspect"]], ids=" ".join
+)
 def test_help_has_a_worked_example_and_the_exit_status(command: list[str]) -> None:
     result = RUNNER.invoke(app, [*command, "--help"])
     assert result.exit_code == 0
     assert "  evalplanner " in result.stdout
     assert "Exit status" in result.stdout
+
+
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), ["data", "build"], ["data", "inspect"]], ids=" ".join)
+def test_whatever_prints_a_table_takes_json(command: list[str]) -> None:
+    """What each prints else: the path of a page or a judge, lines of a build; `serve` and `ui` print an address."""
+    no_table = (["serve"], ["ui"], ["report"], ["distil"], ["data", "build"])
+    assert ("--json" in RUNNER.invoke(app, [*command, "--help"]).stdout) == (command not in no_table)
 
 
 def test_files_of_ours_that_a_help_page_names_are_there() -> None:

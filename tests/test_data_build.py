@@ -272,6 +272,9 @@ def test_a_pair_is_shown_as_the_text_that_it_is(tmp_path: Path) -> None:
     as_text = RUNNER.invoke(app, ["data", "inspect", str(plain)])
     assert as_text.exit_code == 0, as_text.stderr
     assert r"[bold]i[/bold]\x1b[31m" in as_text.stdout
+    as_json = json.loads(RUNNER.invoke(app, ["data", "inspect", str(plain), "--json"]).stdout)
+    assert (as_json["pairs"], sum(as_json["better"].values()), as_json["kinds"]) == (1, 1, {"jsonl/plain": 1})
+    assert as_json["blind"]["n"] == 1
 
 
 def test_a_file_of_one_label_almost_only_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

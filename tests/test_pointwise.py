@@ -131,3 +131,11 @@ def test_the_house_s_own_grading_styles_fit(name: str, said: str) -> None:
     """JudgeLM's answer goes on from the reference's 10."""
     score = PointwiseScorer(ScriptedEngine(lambda request, draw: said), SCORING[name]).score_group("p", ["x"], reference="gold")
     assert score.rewards == (pytest.approx(0.7),)
+
+
+def test_what_a_style_cannot_do_without_is_the_client_s_to_send() -> None:
+    """JudgeLM grades against a reference alone; a missing one is no error of the server's."""
+    with running(scorer=PointwiseScorer(ScriptedEngine(ten), SCORING["judgelm"]), cohort=2, wait_s=0.05) as server:
+        refused = server.post("/get_reward", **reward_body("x"))
+        assert (refused.status_code, "reference" in refused.json()["detail"]) == (422, True)
+        assert server.post("/compare", instruction="p", responses=["x"], reference="y").status_code == 200

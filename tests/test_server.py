@@ -257,7 +257,7 @@ def test_our_own_engine_can_use_it_as_a_server() -> None:
         engine.close()
 
 
-def test_a_model_that_is_down_is_a_503_and_comes_back() -> None:
+def test_a_model_that_is_down_is_a_503_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
     broken = [True]
 
     def taste(a: str, b: str) -> str:
@@ -276,6 +276,7 @@ def test_a_model_that_is_down_is_a_503_and_comes_back() -> None:
             "POST", "/judge", json={"instruction": "p", "response_a": "x", "response_b": "y", "stream": True}
         ) as streamed:
             assert "event: error" in "".join(streamed.iter_text())
+        assert caplog.text.count("no judgment: the process died") == 3, "whoever keeps the server can see why"
         broken[0] = False
         assert server.post("/get_reward", **reward_body("x", "xx")).status_code == 200
         server.service.backend.state = "starting"
@@ -345,6 +346,32 @@ def test_bad_bodies_are_the_client_s_fault(content: str) -> None:
         for path in ("/get_reward", "/compare", "/judge", "/verify", "/v1/chat/completions"):
             said = server.client.post(path, content=content, headers={"Content-Type": "application/json"})
             assert said.status_code == 422, (path, said.text)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status"),
+    [
+        ("/compare", '{"instruction": NaN, "responses": ["a"]}', 422),
+        ("/compare", '{"\\ud800": 1, "instruction": "p", "responses": ["a"]}', 422),
+        ("/compare", '{"instruction": "\\ud800", "responses": ["a", "b\\udfff"]}', 200),
+        ("/judge", '{"instruction": "p", "response_a": "\\ud800", "response_b": "b"}', 200),
+        ("/verify", '{"responses_create_params": {"input": "p"}, "response": {"output": []}, "more": "\\ud800"}', 200),
+        ("/verify", '{"responses_create_params": {"input": "p"}, "response": {"output": []}, "more": NaN}', 422),
+        ("/compare", "[" * 100_000, 400),
+    ],
+)
+def test_what_json_cannot_say_is_no_error_of_the_server_s(path: str, content: str, status: int) -> None:
+    with running() as server:
+        said = server.client.post(path, content=content, headers={"Content-Type": "application/json"})
+        assert said.status_code == status, said.text
+        said.json()
+        assert 'status="500"' not in server.client.get("/metrics").text
+
+
+def test_a_refusal_does_not_send_the_body_back() -> None:
+    with running() as server:
+        said = server.post("/compare", instruction=["long" * 10_000], responses=["a"])
+        assert (said.status_code, len(said.content) < 2000) == (422, True)
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------

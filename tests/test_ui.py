@@ -27,7 +27,7 @@ from tests.run_folder import make_run
 from tests.test_eval_report import HOSTILE
 from tests.test_eval_run import opens
 from ui import chains, live
-from ui.desk import Desk, judge_in_parts, rank
+from ui.desk import Desk, entrants, judge_in_parts, rank
 from ui.serve import PASSWORD, check_access
 
 PAIR = Pair(instruction="Name a river.", response_a="The Loire.", response_b="The Alps.")
@@ -125,6 +125,27 @@ def test_votes_are_pairs_that_a_run_trains_on(tmp_path: Path) -> None:
     assert [one.kind for one in found] == ["vote"] * 3
     assert [one.pair.reference for one in found] == [None, None, "The Loire."]
     assert {getattr(one.pair, f"response_{one.better.lower()}") for one in found} == {"The Alps.", "The Loire."}
+
+
+@pytest.mark.parametrize(
+    ("instruction", "responses", "plan", "said"),
+    [
+        (" ", ["a", "b"], None, "write an instruction"),
+        ("Say.", ["", ""], None, "two responses are judged"),
+        ("Say.", ["a", " \n"], None, "two responses are judged"),
+        ("Say.", ["a", "", "c"], None, "as response A and response B"),  # C is not left out in silence
+        ("Say.", ["a", "b", "c"], "Look.", "empty the others"),
+        ("", ["", ""], " ", "the plan is empty"),
+    ],
+)
+def test_what_cannot_be_judged_is_said(instruction: str, responses: list[str], plan: str | None, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        entrants(instruction, responses, plan)
+
+
+def test_responses_keep_their_letters() -> None:
+    assert entrants("Say.", ["a", "b"], "Look.") == {"A": "a", "B": "b"}
+    assert entrants("Say.", ["a", "", "c", "d"]) == {"A": "a", "C": "c", "D": "d"}
 
 
 def test_more_than_two_are_ranked() -> None:
@@ -226,6 +247,32 @@ def test_a_stage_under_way_tells_its_rate(tmp_path: Path) -> None:
     assert "stopped and unfinished" in told
     assert "under way: iter-1/sft · 300 tokens generated, 150 tokens/s · 64 chains drawn" in told
     assert "No training step yet" in live.curves(run)
+
+
+def test_a_look_reads_what_is_new_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every ten seconds of a run of days, with millions of chains on disk."""
+    run = make_run(tmp_path, measured=False)
+    (shard,) = (run / "iter-1" / "sft" / "chains").glob("rank-*.jsonl")
+    whole = shard.read_bytes().splitlines(keepends=True)
+    per_line = [len(json.loads(line)["items"]) for line in whole]
+    shard.write_bytes(b"".join(whole[:5]) + whole[5][:40])  # the last is being written
+    assert live._drawn(shard) == sum(per_line[:5])
+    read: list[bytes] = []
+    monkeypatch.setattr(live, "_read", lambda path, line, real=live._read: read.append(line) or real(path, line))
+    shard.write_bytes(b"".join(whole[:8]))
+    assert live._drawn(shard) == sum(per_line[:8])
+    assert read == whole[5:8]
+    shard.write_bytes(whole[0])  # the stage was deleted and begun again
+    assert live._drawn(shard) == per_line[0]
+    shard.write_bytes(b"".join(whole))
+    monkeypatch.setattr(live, "_TAIL", 2 * max(map(len, whole)))
+    read.clear()
+    last = live._newest(shard.parent)
+    assert [one.model_dump(mode="json") for one in last] == [one for line in whole for one in json.loads(line)["items"]][-4:]
+    assert len(read) <= 4
+    shard.write_bytes(b"{]\n")
+    with pytest.raises(UserError, match="no line of chains"):
+        live.last_chains(run)
 
 
 # -- who may come in ---------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from planner.records import Judgment, Order, Pair
 from planner.styles import STYLES
 from prompts import PromptError
 from ui import chains, live
-from ui.desk import MOST, OWN, Desk, Seen, judge_in_parts, rank
+from ui.desk import MOST, OWN, Desk, Seen, entrants, judge_in_parts, rank
 
 CSS = """
 .look .text { white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; padding: .5rem .75rem; border: 1px solid var(--border-color-primary); border-radius: 4px; font-family: ui-monospace, monospace; font-size: .9rem; }
@@ -117,9 +117,9 @@ def _judge_tab(desk: Desk) -> None:
         instruction, reference, *responses = (text or "" for text in written)
         yield ("opening the judge …", "", own_plan or "", "", "", "", None)
         try:
+            given = entrants(instruction, responses, own_plan)
             judge = settings(model, style, limit, force)
-            given = {chr(ord("A") + i): text for i, text in enumerate(responses) if text.strip()}
-            if len(given) > 2 and own_plan is None:
+            if len(given) > 2:
                 yield _ranked(judge, instruction, given, reference or None)
                 return
             pair = Pair(instruction=instruction, response_a=responses[0], response_b=responses[1], reference=reference or None)
@@ -134,22 +134,27 @@ def _judge_tab(desk: Desk) -> None:
     def planned(plan: str, *texts: Any) -> Iterator[tuple[Any, ...]]:
         yield from compare(plan, *texts)
 
-    def vote(judged: tuple[Pair, Judgment] | None, right: bool) -> str:
+    def vote(judged: tuple[Pair, Judgment] | None, right: bool) -> tuple[str, tuple[Pair, Judgment] | None]:
         if judged is None:
-            return "nothing is judged yet, so there is nothing to vote on"
+            return "nothing is judged since your last vote, so there is nothing to vote on", None
         try:
             better = desk.vote(*judged, right=right)
         except UserError as error:
-            return f"error: {error}"
-        return f"kept in {desk.votes}: response {better} is better"
+            return f"error: {error}", judged
+        # One vote a judgment: a second click is no second label.
+        return f"kept in {desk.votes}: response {better} is better", None
 
     # One engine, so one visitor at a time.
     alone: dict[str, Any] = {"concurrency_id": "engine", "concurrency_limit": 1, "api_visibility": "private"}
     start.click(fresh, [*asked, *more], told, **alone)
     again.click(planned, [plan, *asked], told, **alone)
     swap.click(lambda a, b: (b, a), [response_a, response_b], [response_a, response_b], api_visibility="private")
-    right.click(lambda one: vote(one, True), judged, state, concurrency_limit=1, concurrency_id="votes", api_visibility="private")
-    wrong.click(lambda one: vote(one, False), judged, state, concurrency_limit=1, concurrency_id="votes", api_visibility="private")
+    right.click(
+        lambda one: vote(one, True), judged, [state, judged], concurrency_limit=1, concurrency_id="votes", api_visibility="private"
+    )
+    wrong.click(
+        lambda one: vote(one, False), judged, [state, judged], concurrency_limit=1, concurrency_id="votes", api_visibility="private"
+    )
 
 
 def _told(seen: Seen, pair: Pair, own_plan: str | None) -> tuple[Any, ...]:
@@ -183,7 +188,8 @@ def _ranked(judge: Judge, instruction: str, responses: dict[str, str], reference
     for place, (letter, reward) in enumerate(best, 1):
         told = "no reward" if reward is None else f"reward {reward:.2f}"
         lines.append(f"{place}. response {letter} · {told} · {' '.join(responses[letter].split())[:80]}")
-    state = f"done: every two in both orders, {found.cost.tokens:,} tokens"
+    unshown = "" if reference is None else "; the reference was not shown: rankings are made without"
+    state = f"done: every two in both orders, {found.cost.tokens:,} tokens{unshown}"
     return (state, f"the best of {len(best)} is response {best[0][0]}", "", "", "", "\n".join(lines), None)
 
 

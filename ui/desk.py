@@ -98,6 +98,24 @@ class Desk:
         return better
 
 
+def entrants(instruction: str, responses: Sequence[str], plan: str | None = None) -> dict[str, str]:
+    """The responses by their letters, without the boxes left empty.
+
+    Raises:
+        UserError: not what a judgment needs; of a plan to execute, not what that needs.
+    """
+    given = {chr(ord("A") + i): text for i, text in enumerate(responses) if text.strip()}
+    if plan is not None and not plan.strip():
+        raise UserError("the plan is empty")
+    if not instruction.strip():
+        raise UserError("write an instruction, and two responses to it")
+    if len(given) < 2 or (len(given) == 2 and set(given) != {"A", "B"}):
+        raise UserError("two responses are judged: write them as response A and response B")
+    if plan is not None and len(given) > 2:
+        raise UserError("a plan is executed on two responses: empty the others")
+    return given
+
+
 def judge_in_parts(judge: Judge, pair: Pair, plan: str | None = None) -> Iterator[Seen]:
     """Judge a pair in both orders, and say after each part what is known: plans first, then executions and verdicts.
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections import deque
+import os
 from pathlib import Path
 
 from markupsafe import Markup
 
 from eval.report import Figure
+from planner.errors import UserError
 from planner.records import Chain
-from planner.store import Shards
+from planner.store import Line
 from selftrain.launch import seconds_spent
 from selftrain.ledger import tokens_spent
 from ui.plots import training_figures
 from ui.runs import RunFolder
 
 _LAST = 4
+_TAIL = 2**20
 
 
 def runs_in(runs: Path) -> list[str]:
@@ -64,13 +65,46 @@ def _so_far(run: RunFolder, stage: str) -> str:
         log = run.training_log(stage.removesuffix("/train"))
         parts += [f"step {log[-1]['step']:,}, loss {log[-1]['loss']:.3f}"] if log else []
     else:
-        drawn = sum(len(one["items"]) for path in folder.glob("chains/rank-*.jsonl") for one in _whole_lines(path))
+        drawn = sum(_drawn(path) for path in folder.glob("chains/rank-*.jsonl"))
         parts += [f"{drawn:,} chains drawn"] if drawn else []
     return " · ".join(parts)
 
 
-def _whole_lines(path: Path) -> list[dict[str, list[object]]]:
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+_counted: dict[Path, tuple[int, int]] = {}
+"""Bytes read of a file of chains, and chains in them: the next look, ten seconds later, goes on from there."""
+
+
+def _drawn(path: Path) -> int:
+    """Chains in a file so far."""
+    at, count = _counted.get(path, (0, 0))
+    if path.stat().st_size < at:  # another file of that name
+        at = count = 0
+    with path.open("rb") as file:
+        file.seek(at)
+        for line in file:
+            if line.endswith(b"\n"):
+                at, count = at + len(line), count + len(_read(path, line).items)
+    _counted[path] = (at, count)
+    return count
+
+
+def _newest(folder: Path) -> list[Chain]:
+    """The last chains of the file that was written last, out of its last bytes: it may be larger than anybody waits for."""
+    files = sorted(folder.glob("rank-*.jsonl"), key=lambda path: path.stat().st_mtime)
+    if not files:
+        return []
+    with files[-1].open("rb") as file:
+        start = max(0, file.seek(0, os.SEEK_END) - _TAIL)
+        file.seek(start)
+        lines = file.read().split(b"\n")[1 if start else 0 : -1]
+    return [chain for line in lines[-_LAST:] for chain in _read(files[-1], line).items][-_LAST:]
+
+
+def _read(path: Path, line: bytes) -> Line[Chain]:
+    try:
+        return Line[Chain].model_validate_json(line)
+    except ValueError:
+        raise UserError(f"{path} holds a line that is no line of chains; remove it and run the same command again") from None
 
 
 def _short(value: object) -> str:
@@ -98,7 +132,7 @@ def last_chains(folder: Path) -> str:
     if not run.sampling_stages:
         return Markup("<p>No chain yet.</p>")
     stage = run.sampling_stages[-1]
-    last = deque(Shards(run.folder / stage / "chains", Chain), maxlen=_LAST)
+    last = _newest(run.folder / stage / "chains")
     cards = [
         Markup(
             "<h4>{stage}, order {order}, it said {verdict}</h4><p class='text'>{plan}</p><p class='text'>{execution}</p>"

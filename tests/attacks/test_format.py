@@ -11,6 +11,7 @@ import pytest
 import prompts
 from planner.engines.base import Request
 from planner.engines.scripted import ScriptedEngine
+from planner.engines.server import ServerEngine
 from planner.judge import Judge
 from planner.models import resolve_model, special_tokens
 from planner.records import Pair
@@ -19,6 +20,7 @@ from planner.styles.evalplanner import EvalPlannerStyle
 from rewards.contest import Scoring
 from rewards.group import GroupScorer
 from tests.attacks.texts import FORMAT, LANGUAGES, PERSUASION
+from tests.fake_server import FakeServer, reply, token
 from tests.judges import chain, judge_of, longer, shown
 from tests.serving import running
 
@@ -128,6 +130,18 @@ def test_attacks_over_http_are_answered_like_anything_else() -> None:
         ):
             answer = server.client.post("/compare", content=bad, headers={"Content-Type": "application/json"})
             assert answer.status_code in (200, 400, 422), answer.text
+
+
+def test_half_a_character_is_sent_to_no_model() -> None:
+    """An escape in a body can name one, and no model's server could be asked with it."""
+    said = chain("A")
+    head = token(said.removesuffix("A]]"))
+    with FakeServer(lambda body: reply(said, logprobs=[head, token("A"), token("]]")]), max_model_len=100_000) as model:
+        engine = ServerEngine(model.url, "m")
+        judgment = Judge(engine, EvalPlannerStyle(), max_tokens=60).compare("p\ud800", "\udfffa", "b")
+        engine.close()
+    assert [one.verdict for one in judgment.orders] == ["A", "B"]
+    assert "\ufffda" in model.chats[0]["messages"][-1]["content"]
 
 
 @pytest.mark.slow

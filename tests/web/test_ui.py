@@ -133,7 +133,11 @@ def test_a_comparison_streams_to_a_verdict(page: Any) -> None:
 def test_swapping_swaps_and_an_edited_plan_changes_the_execution(page: Any, served: Served) -> None:
     fill(page, "Task 2", "good", "bad")
     page.get_by_role("button", name="Swap the responses").click()
-    page.wait_for_function("() => [...document.querySelectorAll('textarea')].some((box) => box.value === 'bad')")
+    # Both words stand in a box from the start: swapped is where "bad" comes first.
+    page.wait_for_function(
+        "() => { const said = [...document.querySelectorAll('textarea')].map((box) => box.value);"
+        " return said.indexOf('bad') < said.indexOf('good') }"
+    )
     assert (value(page, "Response A"), value(page, "Response B")) == ("bad", "good")
     page.get_by_role("button", name="Judge", exact=True).click()
     wait_done(page)
@@ -148,6 +152,12 @@ def test_swapping_swaps_and_an_edited_plan_changes_the_execution(page: Any, serv
     page.wait_for_function("() => [...document.querySelectorAll('textarea, input')].some((box) => box.value.startsWith('kept in'))")
     row = json.loads(served.votes.read_text().splitlines()[-1])
     assert (row["instruction"], row["chosen"], row["rejected"]) == ("Task 2", "good", "bad")
+    kept = served.votes.read_text()
+    page.get_by_role("button", name="The verdict is wrong").click()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('textarea, input')].some((box) => box.value.startsWith('nothing is judged'))"
+    )
+    assert served.votes.read_text() == kept, "a second click is no second label"
 
 
 def test_what_the_visitor_can_mend_is_said(page: Any) -> None:
@@ -158,6 +168,11 @@ def test_what_the_visitor_can_mend_is_said(page: Any) -> None:
     page.get_by_role("button", name="Execute this plan").click()
     wait_done(page)
     assert value(page, "State") == "error: the plan is empty"
+    fill(page, "Task 2", "good", "")
+    page.get_by_role("button", name="Judge", exact=True).click()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('textarea, input')].some((box) => box.value.startsWith('error: two responses'))"
+    )
 
 
 def test_more_than_two_responses_are_ranked(page: Any) -> None:
