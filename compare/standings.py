@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compare.positions import Positions
+from eval.positions import Positions
 from planner.records import Record, Verdict
 from rewards.ratings import bradley_terry, elo
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from compare.graph import svg
 from compare.matches import Match
 from compare.page import page
-from compare.positions import positions
 from compare.standings import Game, Summary, cycle, edges, standings, triples
+from eval.positions import positions
 from eval.report import Table
+from planner.records import Verdict
 from planner.store import write_jsonl, write_text
 
 
@@ -31,7 +32,7 @@ def write_summary(
         triples={first: {second: triple for (one, second), triple in found.items() if one == first} for first in names},
         threshold=threshold,
         cycle=cycle(links),
-        positions=positions(match.judgment for match in matches),
+        positions=positions(_both_orders(matches)),
     )
     graph = svg([one.name for one in ranked], links)
     write_jsonl(out / "matches.jsonl", matches)
@@ -39,3 +40,11 @@ def write_summary(
     write_text(out / "graph.svg", graph)
     write_text(out / "report.html", page(summary, matches, graph, lead=lead, extra=extra))
     return summary
+
+
+def _both_orders(matches: Sequence[Match]) -> Iterator[tuple[Verdict, Verdict]]:
+    """The two verdicts of each match that was asked in both orders."""
+    for match in matches:
+        if match.judgment is not None and len(match.judgment.orders) == 2:
+            one, other = match.judgment.orders
+            yield one.verdict, other.verdict

@@ -2,13 +2,15 @@
 
     python -m eval.rescore judgebench OUTPUTS.jsonl --json
     python -m eval.rescore pandalm gpt-3.5-turbo-testset-v1.json --data testset-v1.json [--swapped FILE]
+    python -m eval.rescore judgelm JUDGMENTS.jsonl --data JudgeLM-100K/ [--swapped FILE]
     python -m eval.rescore llmbar Natural/GPT-4/Vanilla/result.json
     python -m eval.rescore autoj FIRST.jsonl --swapped EXCHANGED.jsonl --data testdata_pairwise.jsonl
     python -m eval.rescore rewardbench each_small_section_score.json
     python -m eval.rescore alpacaeval annotations.json
 
 Percentages, 0 to 100, two decimals. `--json` prints one object: for judgebench with the keys knowledge, reasoning, math, coding,
-overall, position_consistent, none, flip; pandalm accuracy, precision, recall, f1 (macro), none; llmbar accuracy_first,
+overall, position_consistent, none, flip; pandalm accuracy, precision, recall, f1 (macro), none; judgelm agreement, precision, recall, f1 (macro),
+consistency, bias toward 1 and 2, delta bias, total bias, none; llmbar accuracy_first,
 accuracy_swapped, accuracy, agreement; autoj agreement, consistency; and more. `none` is the share of judgments without a verdict,
 `right` of those that are right, `flip` of the pairs whose two orders name different responses, `first_position` of the named
 verdicts that go to the response shown first, `longer` to the longer one (`longer_labels`: of the labels). `missing` is how many pairs of
@@ -37,7 +39,7 @@ _SCORES_ALONE: dict[str, Callable[[Path], Percentages]] = {
     "alpacaeval": rescore_alpacaeval,
 }
 """Formats that hold no judgments of pairs."""
-BENCHMARKS = ("judgebench", "pandalm", "llmbar", "autoj", *_SCORES_ALONE)
+BENCHMARKS = ("judgebench", "pandalm", "judgelm", "llmbar", "autoj", *_SCORES_ALONE)
 
 
 def rescore(benchmark: str, path: Path, *, swapped: Path | None = None, data: Path | None = None) -> Percentages:

@@ -49,7 +49,7 @@ def _positive(text: str) -> int:
 def parser(prog: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument(
-        "benchmark", help="rewardbench, rewardbench2, judgebench, rmbench, followbench, pandalm, llmbar, autoj, mtbench, evalbiasbench, hhh, pairs"
+        "benchmark", help="rewardbench, rewardbench2, judgebench, rmbench, followbench, pandalm, judgelm, llmbar, autoj, mtbench, evalbiasbench, hhh, pairs"
     )  # fmt: skip
     made.add_argument("--judge", required=True, help='a checkpoint folder, a hub id, "embedded", or server:URL#MODEL')
     made.add_argument("--data", type=Path, help="the benchmark's own file or folder; left out: from the hub")

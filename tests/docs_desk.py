@@ -58,6 +58,10 @@ def lay(desk: Path) -> Path:
     (desk / "IN.json").write_text(json.dumps(theirs))
     samples = [{"question_id": i, "question_body": f"Task {i}", "answer1_body": f"yes {i}", "answer2_body": "no"} for i in range(2)]
     _jsonl(desk / "samples.jsonl", samples)
+    _jsonl(desk / "answers.jsonl", [{"instruction": "Task", "responses": ["yes", "no", "maybe"]}])
+    against = [{"instruction": f"Task {i}", "response": f"yes {i}", "reference": "yes"} for i in range(2)]
+    for name in ("graded.jsonl", "pictures.jsonl"):
+        _jsonl(desk / name, against)
     questions = [{"instruction": f"Task {i}"} for i in range(2)]
     _jsonl(desk / "questions.jsonl", questions)
     (desk / "questions.json").write_text(json.dumps(questions))
@@ -85,6 +89,12 @@ def _benchmarks(desk: Path) -> None:
     (desk / "FollowBench" / "data" / "format_constraints.json").write_text(json.dumps([{**row, "target": ""}]))
     said = [{"decision": word, "judgment": {"response": word}} for word in ("A>B", "B>A")]
     found = json.loads(next((desk / "judgebench").iterdir()).read_text().splitlines()[0])
+    theirs = [json.loads(line) for line in (desk / "JudgeLM-100K" / "judgelm_val_5k.jsonl").read_text().splitlines()]
+    _jsonl(desk / "JUDGMENTS.jsonl", [{**row, "pred_text": "8 6"} for row in theirs])
+    exchanged = [
+        {**row, "answer1_body": row["answer2_body"], "answer2_body": row["answer1_body"], "pred_text": "8 6"} for row in theirs
+    ]
+    _jsonl(desk / "REVERSED.jsonl", exchanged)
     _jsonl(desk / "OUTPUTS.jsonl", [{**found, "judge_name": "j", "judgments": said}])
 
 
@@ -102,7 +112,8 @@ def script(request: Request, draw: int) -> str:
     if "### Response 1" in asked:
         return "1\n\n### Reason: it is longer\n"
     if "Assistant 1" in asked and "Assistant A" not in asked:
-        return "8 6\nThe first is better."
+        scores = [" 6"] if request.prefill else ["8", "6", "7"][: asked.count("[The Start of Assistant")]
+        return f"{' '.join(scores)}\nThe first is better."
     if "Assistant A" in asked:
         return default_script(request._replace(letters=True), draw)
     return f"An answer {draw}."

@@ -59,6 +59,22 @@ def pandalm(folder: Path, n: int) -> Path:
     return _json(folder / "testset-v1.json", rows)
 
 
+def judgelm(folder: Path, n: int) -> Path:
+    """Samples of which none was judged with a reference."""
+    folder = folder / "JudgeLM-100K"
+    samples, judgments = [], []
+    for i in range(n):
+        gold = (0, 1, 2)[i % 3]
+        one, two = (right(i), wrong(i)) if gold == 1 else (wrong(i), right(i))
+        samples.append(
+            {"question_id": i, "question_body": f"Task {i}", "answer1_body": one, "answer2_body": two, "score": [{}, {}]}
+        )
+        judgments.append({"review_id": f"r{i}", "question_id": i, "text": ("7 7", "9 2\nOne.", "3, 8\n\nTwo.")[gold]})
+    _jsonl(folder / "judgelm_val_5k_gpt4.jsonl", judgments)
+    _jsonl(folder / "judgelm_val_5k.jsonl", samples)
+    return folder
+
+
 def llmbar(folder: Path, n: int) -> Path:
     rows = [{"input": f"Task {i}", "output_1": _ab(i)[0], "output_2": _ab(i)[1], "label": 1 + i % 2} for i in range(n)]
     return _json(folder / "Natural" / "dataset.json", rows)
@@ -154,7 +170,7 @@ def pairs(folder: Path, n: int) -> Path:
 SAMPLES: dict[str, Callable[[Path, int], Path]] = {
     one.__name__: one
     for one in (
-        judgebench, pandalm, llmbar, autoj, rmbench, rewardbench, rewardbench2, followbench, mtbench, evalbiasbench, hhh, pairs,
+        judgebench, pandalm, judgelm, llmbar, autoj, rmbench, rewardbench, rewardbench2, followbench, mtbench, evalbiasbench, hhh, pairs,
     )
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import cli.judge
 from cli.main import app
 from cli.terminal import plain, visible
+from eval.rescore import rescore
 from planner.engines.base import GREEDY, Request
 from planner.engines.scripted import ScriptedEngine, default_script
 from planner.judge import Judge
@@ -164,7 +165,7 @@ def others_files(tmp_path: Path) -> tuple[str, str]:
     texts = [("The Loire.", "The Alps."), ("?", "!")]
     tuples = [{"idx": 7 + i, "instruction": "Name a river.", "response1": a, "response2": b} for i, (a, b) in enumerate(texts)]
     samples = [
-        {"question_id": f"q{i}", "question_body": "Name a river.", "answer1_body": a, "answer2_body": b}
+        {"question_id": f"q{i}", "question_body": "Name a river.", "answer1_body": a, "answer2_body": b, "text": "9 1"}
         for i, (a, b) in enumerate(texts)
     ]
     (tmp_path / "p.json").write_text(json.dumps(tuples))
@@ -214,6 +215,9 @@ def test_judgments_are_written_in_judgelm_s_form(monkeypatch: pytest.MonkeyPatch
             ("q1", "ab"): ("?", "I cannot say."), ("q1", "ba"): ("!", "I cannot say."),
         }  # fmt: skip
         assert shown == [(name, *said[name, order], "some/judge") for name in ("q0", "q1") for order in orders]
+        (tmp_path / "judgments.jsonl").write_text(result.stdout)
+        scores = rescore("judgelm", tmp_path / "judgments.jsonl", data=Path(file))
+        assert (scores["agreement"], scores.get("consistency")) == (50, 100 if rule == "strict" else None)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,12 @@ from typer.testing import CliRunner
 from cli.main import app
 from compare.candidates import Question, RespondConfig, read_outputs, read_questions, read_responses, respond
 from compare.graph import svg
-from compare.positions import positions
 from compare.run import CompareConfig, compare
 from compare.standings import Edge, Game, Summary, Triple, cycle, edges, standings, triples
 from planner.engines.base import EngineError, Request
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.judge import Judge
-from planner.records import Judgment, Order, OrderJudgment, Verdict
 from planner.styles import STYLES
 
 RUNNER = CliRunner()
@@ -338,26 +335,6 @@ def test_the_graph_draws_every_edge_and_no_formula() -> None:
     shown = re.findall(r"<text[^>]*>([^<]*)</text>", text)
     assert sorted(shown) == sorted(["7", "2", "a&lt;b&gt;", "$x$", "c"])
     assert text.count("stroke-dasharray") >= 1
-
-
-def of(first: Verdict, second: Verdict) -> Judgment:
-    """Verdicts in the naming of the pair."""
-    shown: Iterable[tuple[Order, Verdict]] = (("ab", first), ("ba", second))
-    orders = tuple(
-        OrderJudgment(order=o, verdict=v, p_a=None, plan=None, execution="", forced=False, cut_off=False, tokens=0)
-        for o, v in shown
-    )
-    return Judgment(verdict="none", p_a=None, plan=None, execution="", consistent=False, orders=orders)
-
-
-def test_position_metrics_by_hand() -> None:
-    found = positions(
-        [of("A", "A"), of("tie", "tie"), of("A", "B"), of("A", "tie"), of("tie", "B"), of("B", "A"), of("A", "none"), None]
-    )
-    assert found.n == 7
-    assert (found.consistency, found.bias_first, found.bias_second, found.unread) == pytest.approx((2 / 7, 3 / 7, 1 / 7, 1 / 7))
-    assert (found.delta_bias, found.total_bias) == pytest.approx((2 / 7, 4 / 7))
-    assert positions([]).n == positions([]).consistency == 0
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

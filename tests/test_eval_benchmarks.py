@@ -62,6 +62,11 @@ THEORY: dict[str, tuple[dict[str, float], dict[str, float]]] = {
         {"accuracy": 100 / 3, "none": 100, "strict accuracy": 0},
         {"accuracy": 100 / 3, "none": 0, "swapped accuracy": 100 / 3},
     ),
+    # what is not read is a tie in both orders; who always names the first is never consistent, and always for 1
+    "judgelm": (
+        {"agreement": 100 / 3, "none": 100, "strict agreement": 0, "consistency": 100, "total bias": 0},
+        {"agreement": 100 / 3, "consistency": 0, "bias toward 1": 100, "bias toward 2": 0, "delta bias": 100, "total bias": 100},
+    ),
     "llmbar": ({"accuracy": 0, "agreement": 100}, {"accuracy": 50, "agreement": 0}),
     "autoj": ({"agreement": 0, "consistency": 0}, {"agreement": 0, "consistency": 0}),
     "rmbench": ({"overall": 0, "consistent overall": 0, "chat hard": 0}, {"consistent overall": 0}),
@@ -119,14 +124,14 @@ def test_what_is_asked_in_one_drawn_order_favours_no_side(name: str, play: Play)
 @pytest.mark.parametrize("name", ALL)
 def test_a_judge_that_is_always_right_gets_all(name: str, play: Play) -> None:
     scores = official(play(name, knows))
-    if name in ("pandalm", "autoj"):  # it never says tie, which a third of the labels are
+    if name in ("pandalm", "autoj", "judgelm"):  # it never says tie, which a third of the labels are
         assert scores["accuracy" if name == "pandalm" else "agreement"] == pytest.approx(200 / 3)
     else:
         # Of two right answers in Ties it names the first in each order, so neither wins: all five terms, the last of them on top of 100.
         assert scores == pytest.approx({score: 101 if score == "Ties" else 100 for score in scores})
 
 
-@pytest.mark.parametrize("name", sorted(set(ALL) - {"pandalm", "autoj", "rewardbench2", "rmbench"}))
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"pandalm", "autoj", "judgelm", "rewardbench2", "rmbench"}))
 def test_a_judge_that_names_the_longer(name: str, play: Play) -> None:
     judged = play(name, always_longer)
     share = longer_share(len(judged))
@@ -151,7 +156,7 @@ def test_length_against_three(play: Play) -> None:
     assert official(play("rewardbench2", always_longer))["Focus"] == pytest.approx(100 * longer_share(N))
 
 
-@pytest.mark.parametrize(("name", "score"), [("autoj", "agreement"), ("pandalm", "accuracy")])
+@pytest.mark.parametrize(("name", "score"), [("autoj", "agreement"), ("judgelm", "agreement"), ("pandalm", "accuracy")])
 def test_length_where_ties_are_labels(name: str, score: str, play: Play) -> None:
     judged = play(name, always_longer)
     pairs = [one.labeled for one in judged]
@@ -162,7 +167,7 @@ def test_length_where_ties_are_labels(name: str, score: str, play: Play) -> None
 
 # A coin in each order. What it gets in the mean, as a share; the binomial spread decides how near it must come.
 COIN = {
-    "judgebench": ("overall", 0.25), "pandalm": ("accuracy", 1 / 3), "llmbar": ("accuracy", 0.5), "autoj": ("agreement", 1 / 6),
+    "judgebench": ("overall", 0.25), "pandalm": ("accuracy", 1 / 3), "judgelm": ("agreement", 1 / 3), "llmbar": ("accuracy", 0.5), "autoj": ("agreement", 1 / 6),
     "rmbench": ("consistent overall", 0.25), "rewardbench": ("overall", 0.5), "followbench": ("overall", 0.25),
     # each of three is won 1/4, drawn 1/2, lost 1/4
     "rewardbench2": ("Focus", 1 / 64 + 3 * (1 / 32) / 2 + 3 * (1 / 16) / 3 + (1 / 8) / 4),
@@ -181,7 +186,7 @@ def test_a_coin(name: str, play: Play) -> None:
 # -- what is at hand, and what may be said of it -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(set(ALL) - {"pairs", "followbench"}))
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"pairs", "followbench", "judgelm"}))
 def test_a_part_prints_no_total(name: str, play: Play) -> None:
     judged = play(name, knows)
     assert named(name).missing([one.labeled for one in judged])
@@ -201,7 +206,7 @@ def test_sizes_of_the_whole() -> None:
 
 
 def test_no_hub_id_means_a_line_that_says_where_to_get_it() -> None:
-    for name in ("pandalm", "llmbar", "autoj", "evalbiasbench", "mtbench", "pairs", "followbench"):
+    for name in ("pandalm", "judgelm", "llmbar", "autoj", "evalbiasbench", "mtbench", "pairs", "followbench"):
         with pytest.raises(UserError, match="--data"):
             named(name).load(None)
 
@@ -248,6 +253,59 @@ def test_bad_files_are_named(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no"):
         named(name).load(tmp_path / "empty")
+
+
+def judgelm_folder(folder: Path, **changed: str) -> Path:
+    """Three samples, judged with a reference and without; the teacher's third judgment without one cannot be read."""
+    texts = {"samples": "", "gpt4": "", "gpt4_with_reference": "", "references": ""}
+    for i, (alone, with_it) in enumerate((("8 7\nw", "2 9"), ("5 5", "6 5"), ("good", "1 1"))):
+        rows: dict[str, Any] = {
+            "samples": {"question_body": f"Q{i}", "answer1_body": f"x{i}", "answer2_body": f"y{i}"},
+            "gpt4": {"text": alone, "score": [1, 1]}, "gpt4_with_reference": {"text": with_it}, "references": {"reference": {"text": f"R{i}"}},
+        }  # fmt: skip
+        texts = {name: text + json.dumps({"question_id": i} | rows[name]) + "\n" for name, text in texts.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in (texts | changed).items():
+        if text:
+            (folder / f"judgelm_val_5k{'' if name == 'samples' else f'_{name}'}.jsonl").write_text(text)
+    return folder
+
+
+def test_judgelm_s_two_sets_are_scored_apart(tmp_path: Path) -> None:
+    found = named("judgelm").load(judgelm_folder(tmp_path))
+    assert [(one.notes["part"], one.notes["id"], one.better, one.pair.reference) for one in found] == [
+        ("without reference", "0", "A", None), ("without reference", "1", "tie", None),
+        ("with reference", "0", "B", "R0"), ("with reference", "1", "A", "R1"), ("with reference", "2", "tie", "R2"),
+    ]  # fmt: skip
+    scores = named("judgelm").scores([Judged(one, {"ab": chain_of(one, "ab", "A")}) for one in found])
+    assert (scores["without reference agreement"], scores["with reference agreement"]) == pytest.approx((50, 100 / 3))
+    assert not any("consistency" in name for name in scores), "one order shows no position's bias"
+    assert scores["without reference recall"] == 50, "a class that nobody names is none"
+    row = json.loads((tmp_path / "judgelm_val_5k.jsonl").read_text().splitlines()[0])
+    taught = row | {"text": "1 9", "text_w_reference": "9 1", "reference": {"text": "R"}}
+    (tmp_path / "train.jsonl").write_text(json.dumps(taught) + "\n" + json.dumps(row | {"text": "9 1", "reference": {}}))
+    assert [(one.kind, one.better) for one in named("judgelm").load(tmp_path / "train.jsonl")] == [
+        ("without reference", "B"), ("with reference", "A"), ("without reference", "A"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"gpt4": '{"text": "1 2"}\n'}, r"_gpt4\.jsonl has 1 rows and .*5k\.jsonl 3: line i of both must be sample i"),
+        ({"gpt4": '{"question_id": 0, "text": "1 2"}\n' * 3}, r"_gpt4\.jsonl: row 2 is of question 0, and that of .* of 1"),
+        ({"gpt4": '{"score": [1, 2]}\n' * 3}, r"_gpt4\.jsonl:1 does not fit at text"),
+        ({"references": ""}, r"_references\.jsonl cannot be read"),
+        (
+            {"gpt4": '{"text": "?"}\n' * 3, "gpt4_with_reference": ""},
+            "holds no judgment of the teacher: a sample's is its text, or",
+        ),
+        ({"gpt4": "", "gpt4_with_reference": ""}, "holds no judgment of the teacher"),
+    ],
+)
+def test_judgelm_files_that_do_not_fit_each_other_are_refused(tmp_path: Path, changed: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        named("judgelm").load(judgelm_folder(tmp_path, **changed))
 
 
 def test_a_file_that_does_not_say_which_part_it_is(tmp_path: Path) -> None:

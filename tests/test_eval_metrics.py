@@ -10,6 +10,7 @@ import pytest
 from eval.curves import calibration, vote_curve
 from eval.judged import Ballots, Judged, chain_of, elect
 from eval.metrics import bootstrap_intervals, by_kind, class_scores, cohen_kappa, compare, strict
+from eval.positions import positions
 from planner.records import Chain, LabeledPair, Pair, Verdict
 
 
@@ -268,3 +269,11 @@ def test_kappa() -> None:
     assert cohen_kappa([0, 1, 2, 1], [0, 1, 2, 1]) == 1
     assert cohen_kappa([1, 1], [1, 1]) == 1
     assert abs(cohen_kappa([0, 0, 1, 1], [0, 1, 0, 1])) < 1e-12
+
+
+def test_position_metrics_by_hand() -> None:
+    found = positions([("A", "A"), ("tie", "tie"), ("A", "B"), ("A", "tie"), ("tie", "B"), ("B", "A"), ("A", "none")])
+    assert found.n == 7
+    assert (found.consistency, found.bias_first, found.bias_second, found.unread) == pytest.approx((2 / 7, 3 / 7, 1 / 7, 1 / 7))
+    assert (found.delta_bias, found.total_bias) == pytest.approx((2 / 7, 4 / 7))
+    assert positions([]).n == positions([]).consistency == 0

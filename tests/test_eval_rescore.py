@@ -231,6 +231,68 @@ def test_a_part_of_an_llmbar_subset_is_called_one(tmp_path: Path) -> None:
     assert rescore("llmbar", path)["missing"] == 133
 
 
+def judgelm_files(tmp_path: Path) -> tuple[Path, list[dict[str, Any]], list[dict[str, Any]]]:
+    """Four samples with the teacher's verdicts 1, 2, 1, tie and one that cannot be read; a judge's outputs in both orders."""
+    samples = [
+        {"question_id": i, "question_body": f"Q{i}", "answer1_body": f"x{i}", "answer2_body": f"y{i}", "text": text}
+        for i, text in enumerate(("9 1", "1 9", "8 7\nw", "5 5", "none"))
+    ]
+    data = put(tmp_path / "samples.jsonl", samples)
+    first = [
+        one | {"pred_text": text, "reference": {}} for one, text in zip(samples, ("9 1", "2 3", "?", "6 5", "1 1"), strict=True)
+    ]
+    exchanged = [
+        one | {"answer1_body": one["answer2_body"], "answer2_body": one["answer1_body"], "pred_text": text, "pred_model_id": "m"}
+        for one, text in zip(samples, ("1 9\nw", "2 3", "4 4", "5 6", "9 9"), strict=True)
+    ]
+    return data, first, exchanged
+
+
+def test_judgelm_judgments_by_hand(tmp_path: Path) -> None:
+    """Against eval_model_judgement.py's definitions: sample 4 has no gold, what is unread is a tie."""
+    data, first, exchanged = judgelm_files(tmp_path)
+    scores = rescore("judgelm", put(tmp_path / "1.jsonl", first), swapped=put(tmp_path / "2.jsonl", exchanged), data=data)
+    # Said 1, 2, tie (unread), 1 of gold 1, 2, 1, tie; swapped, in the naming of the pair: 1, 1, tie, 1.
+    assert two(scores, "n", "agreement", "none", "strict agreement", "consistency") == [4, 50, 12.5, 50, 75]
+    assert two(scores, "precision", "recall", "f1") == [50, 50, 50]
+    assert two(scores, "weighted precision", "weighted recall", "weighted f1") == [50, 50, 50]
+    # Sample 1: the second in both orders.
+    assert two(scores, "bias toward 1", "bias toward 2", "delta bias", "total bias") == [0, 25, 25, 25]
+    together = put(tmp_path / "both.jsonl", [row for rows in zip(exchanged, first, strict=True) for row in rows])
+    assert rescore("judgelm", together, data=data) == scores
+    alone = rescore("judgelm", tmp_path / "1.jsonl", data=data)
+    assert two(alone, "agreement", "none") == [50, 25]
+    assert "consistency" not in alone
+
+
+def test_equal_answers_are_in_either_order(tmp_path: Path) -> None:
+    same = {"question_id": "q", "question_body": "Q", "answer1_body": "x", "answer2_body": "x", "text": "5 5"}
+    data = put(tmp_path / "samples.jsonl", [same])
+    said = put(tmp_path / "both.jsonl", [same | {"pred_text": "9 1"}, same | {"pred_text": "8 2"}])
+    assert rescore("judgelm", said, data=data)["bias toward 1"] == 100
+
+
+def test_judgelm_judgments_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    data, first, exchanged = judgelm_files(tmp_path)
+    for rows, message in (
+        (first[:3], r"judges 3 of the 5 samples without reference of .* in their order: give --swapped"),
+        (exchanged, r"judges 0 of the 5 samples without reference of .* in both orders"),
+        (first + exchanged[:2], r"judges 2 of the 5 samples .* in both orders"),
+        ([*first, first[0]], r":6 judges question 0 once more in the same order"),
+        ([first[0] | {"answer1_body": "z"}], r":1 judges other answers to question 0"),
+        ([first[0] | {"question_id": 9}], r":1 judges question 9 without reference, which .* does not hold"),
+        ([first[0] | {"reference": "R"}], r":1 judges question 0 with reference, which .* does not hold"),
+        ([{"question_id": 0}], r"1\.jsonl:1 does not fit at question_body"),
+    ):
+        with pytest.raises(UserError, match=message):
+            rescore("judgelm", put(tmp_path / "1.jsonl", rows), data=data)
+    with pytest.raises(UserError, match="give --data"):
+        rescore("judgelm", tmp_path / "1.jsonl")
+    put(data, [{**json.loads(line), "question_id": 1} for line in data.read_text().splitlines()])
+    with pytest.raises(UserError, match="two samples of question 1"):
+        rescore("judgelm", put(tmp_path / "1.jsonl", first), data=data)
+
+
 def test_autoj_pairs_of_files(tmp_path: Path) -> None:
     data = put(tmp_path / "testdata_pairwise.jsonl", [
         {"scenario": "code_generation", "label": label, "prompt": f"T{i}", "response 1": "a", "response 2": "b"} for i, label in enumerate([0, 1, 2, 0])

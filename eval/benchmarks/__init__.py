@@ -8,6 +8,7 @@ from eval.benchmarks import (
     followbench,
     hhh,
     judgebench,
+    judgelm,
     llmbar,
     mtbench,
     pairs,
@@ -22,7 +23,8 @@ from planner.errors import UserError
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
     for module in (
-        rewardbench, rewardbench2, judgebench, rmbench, followbench, pandalm, llmbar, autoj, mtbench, evalbiasbench, hhh, pairs,
+        rewardbench, rewardbench2, judgebench, rmbench, followbench, pandalm, judgelm, llmbar, autoj, mtbench, evalbiasbench,
+        hhh, pairs,
     )
 }  # fmt: skip
 

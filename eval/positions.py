@@ -1,4 +1,4 @@
-"""How far a judge is swayed by positions, in JudgeLM's words (arXiv 2310.17631, section 4): over matches that were asked in both orders.
+"""How far a judge is swayed by positions, in JudgeLM's words (arXiv 2310.17631, section 4): over pairs that were asked in both orders.
 
 JudgeLM counts an answer that cannot be read as a tie; here it is a verdict of its own, which agrees with nothing.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from planner.records import Judgment, Record
+from planner.records import Record, Verdict
 
 
 class Positions(Record):
-    """Shares of the matches asked in both orders."""
+    """Shares of the pairs asked in both orders."""
 
     n: int
     consistency: float
@@ -24,26 +24,25 @@ class Positions(Record):
     total_bias: float
     """Their sum."""
     unread: float
-    """Matches with an order that names no verdict; in none of the above."""
+    """Pairs with an order that names no verdict; in none of the above."""
 
 
-def positions(judgments: Iterable[Judgment | None]) -> Positions:
-    """Count. A match that was not asked in both orders is left out; all fractions are 0 where none was."""
-    both = [judgment.orders for judgment in judgments if judgment is not None and len(judgment.orders) == 2]
-    first = second = same = unread = 0
-    for one, other in both:
-        if "none" in (one.verdict, other.verdict):
+def positions(said: Iterable[tuple[Verdict, Verdict]]) -> Positions:
+    """Count the verdicts on pairs as they stand and swapped, both in the naming of the pair as it stands; all shares are 0 of no pair."""
+    n = first = second = same = unread = 0
+    for one, other in said:
+        n += 1
+        if "none" in (one, other):
             unread += 1
-        elif one.verdict == other.verdict:
+        elif one == other:
             same += 1
         else:
-            # What the response shown first gained over the other order: A counts 1, B -1, a tie 0, in the pair's naming.
+            # What the response shown first gained over the other order: A counts 1, B -1, a tie 0.
             worth = {"A": 1, "B": -1, "tie": 0}
-            if worth[one.verdict] > worth[other.verdict]:
+            if worth[one] > worth[other]:
                 first += 1
             else:
                 second += 1
-    n = len(both)
     share = 1 / n if n else 0.0
     return Positions(
         n=n, consistency=same * share, bias_first=first * share, bias_second=second * share,
