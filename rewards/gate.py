@@ -103,17 +103,21 @@ class Gate:
 
     def _refusal(self, scope: Scope, counted: bool) -> tuple[int, str, dict[str, str]] | None:
         headers = {name.lower(): value for name, value in scope["headers"]}
+        length = headers.get(b"content-length", b"0")
+        too_large = length.isdigit() and int(length) > self.max_body_bytes
+        # A body of a size that would be taken is read and thrown away by uvicorn, so that its client, still sending it, reads the answer.
+        # Any other is cut off.
+        closed = _CLOSE if too_large or b"transfer-encoding" in headers else {}
         if self.key is not None and scope["path"] not in OPEN_PATHS and not _knows(headers.get(b"authorization", b""), self.key):
             return (
                 401,
                 "send the server's key as `Authorization: Bearer KEY`",
-                {"WWW-Authenticate": 'Bearer, Basic realm="evalplanner"'},
+                {"WWW-Authenticate": 'Bearer, Basic realm="evalplanner"', **closed},
             )
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self.max_body_bytes:
-            return 413, self._too_large, {}
+        if too_large:
+            return 413, self._too_large, closed
         if counted and self._queue >= self.max_queue:
-            return 429, f"{self._queue} requests are waiting already", {"Retry-After": "2"}
+            return 429, f"{self._queue} requests are waiting already", {"Retry-After": "2", **closed}
         return None
 
     @property
@@ -143,7 +147,7 @@ class Gate:
 
 async def _refuse(send: Callable[[Message], Any], status: int, detail: str, headers: dict[str, str]) -> None:
     body = json.dumps({"detail": detail}).encode()
-    sent = {"Content-Type": "application/json", "Content-Length": str(len(body)), **_CLOSE, **headers}
+    sent = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
     raw = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

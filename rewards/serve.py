@@ -22,6 +22,9 @@ from rewards.service import Service
 
 KEY = "EVALPLANNER_API_KEY"
 _START_S = 600.0
+_KEEP_ALIVE_S = 75
+"""Longer than clients keep an idle connection (httpx 5 s, aiohttp 15 s): who closes first must be the one who asks, or a request is lost on
+its way."""
 
 
 class _Server(uvicorn.Server):
@@ -85,7 +88,7 @@ def server_of(service: Service, key: str | None) -> _Server:
     options = service.config.http
     settings = uvicorn.Config(
         create_app(service, key), log_config=None, access_log=False, server_header=False,
-        timeout_graceful_shutdown=math.ceil(options.read_s + options.deadline_s),
+        timeout_graceful_shutdown=math.ceil(options.read_s + options.deadline_s), timeout_keep_alive=_KEEP_ALIVE_S,
     )  # fmt: skip
     server = _Server(settings)
     server.service = service

@@ -499,6 +499,19 @@ def test_help_comes_at_once() -> None:
     assert min(seconds() for _ in range(3)) < 1.0
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("evalplanner se", ["serve"]), ("evalplanner serve --co", ["--config", "--cohort"])]
+)
+def test_a_shell_completes_commands_and_options(typed: str, offered: list[str]) -> None:
+    words = typed.split()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "_EVALPLANNER_COMPLETE": "complete_bash", "COMP_WORDS": typed}
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main"], capture_output=True, text=True, cwd=ROOT, timeout=60,
+        env=environment | {"COMP_CWORD": str(len(words) - 1)},
+    )  # fmt: skip
+    assert sorted(done.stdout.split()) == offered
+
+
 def test_a_missing_model_is_one_line_and_status_2() -> None:
     done = run_cli("judge", "/nowhere/m", *ONE[2:])
     assert (done.returncode, done.stdout) == (2, "")

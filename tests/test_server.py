@@ -338,6 +338,32 @@ def test_a_full_queue_is_a_429_and_health_still_answers() -> None:
         assert [job.result().status_code for job in held] == [200, 200]
 
 
+def test_an_idle_connection_outlives_its_client_s_pool() -> None:
+    """Closed by the server at the moment it is used again, it loses a request."""
+    aiohttp_s = 15.0
+    with running() as server:
+        assert server.server.config.timeout_keep_alive > max(aiohttp_s, httpx.Limits().keepalive_expiry or 0)
+
+
+def test_a_refused_client_that_is_still_sending_reads_why() -> None:
+    """Closing at once would reset the connection under it: it would know of an error and not which."""
+
+    def ask(connection: socket.socket, path: str, key: str, *parts: bytes) -> str:
+        length = sum(map(len, parts))
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        connection.sendall(head.encode())
+        said = connection.recv(65536).decode() if key != KEY else ""
+        for part in parts:
+            connection.sendall(part)
+        return said or connection.recv(65536).decode()
+
+    with running() as server, socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=20) as client:
+        for _ in range(3):
+            assert ask(client, "/compare", "wrong", b" " * 60_000, b" " * 60_000).startswith("HTTP/1.1 401 ")
+        body = json.dumps({"instruction": "p", "responses": ["x", "xx"]}).encode()
+        assert ask(client, "/compare", KEY, body).startswith("HTTP/1.1 200 "), "the connection is as good as new"
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"query": 1}', '{"instruction": "p"}', '{"query": ["a"], "prompts": []}', '{"responses": []}']
 )
