@@ -7,7 +7,7 @@ not hold the model cannot promise all that others do:
 - Prefills use vLLM's `continue_final_message`. A chat template that trims messages trims the prefill's last blanks as well.
 - P(A) and P(B) are exact where a vLLM also serves `/tokenize`. Elsewhere they are read among the 20 likeliest tokens: a
   letter that is not there gets the smallest probability that is, an upper bound, so the error is below that probability. A
-  choice with neither letter there is left out. Letters whose tokens do not add up to the text before
+  choice with neither letter there is left out and counted in `unread`. Letters whose tokens do not add up to the text before
   them (a server that hides or strips some of it) are left out and counted in `unplaced`.
 - `fits` says yes where there is no such `/tokenize`; the server then refuses what is too long. The tokenizer is never seen,
   so `prompts.AMBIGUOUS_TOKENS` are broken in every message, special or not.
@@ -66,7 +66,7 @@ class ServerEngine:
         self._limit, self._concurrency = max_model_len, concurrency
         self._special = tuple(sorted({*special, *AMBIGUOUS_TOKENS}))
         self._counters = Counters()
-        self.unplaced = 0
+        self.unread = self.unplaced = 0
         key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
         self._client = openai.AsyncOpenAI(base_url=self._url, api_key=key, timeout=timeout_s, max_retries=max_retries)
         loop: Future[asyncio.AbstractEventLoop] = Future()
@@ -87,7 +87,9 @@ class ServerEngine:
         one_token = (Request(r.key, r.messages, r.prefill, 1, 1, (), plain, letters=True) for r in requests)
         for request, ((choice, _),) in self._run(one_token):
             found = next(map(_letter_logps, _tokens(choice)), None)
-            if found is not None:
+            if found is None:
+                self.unread += 1
+            else:
                 yield request.key, *found
 
     def likelihood(self, requests: Iterable[Alternatives]) -> Iterator[tuple[str, tuple[float, ...]]]:
