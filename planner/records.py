@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-Side = Literal["A", "B"]
 Label = Literal["A", "B", "tie"]
 Verdict = Literal["A", "B", "tie", "none"]
 """What a judge said, in the naming of the prompt it read. `none`: nothing that can be read as a verdict."""

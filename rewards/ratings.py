@@ -67,7 +67,7 @@ def bradley_terry(wins: ArrayLike, *, prior: float = 1.0) -> Strengths:
     return strengths
 
 
-def elo(strengths: ArrayLike, *, base: float = 1000.0) -> Strengths:
-    """Strengths on the Elo scale, where 400 points are odds of ten to one. `base` is where strength 0 stands."""
-    points: Strengths = base + 400 / math.log(10) * np.asarray(strengths, dtype=np.float64)
+def elo(strengths: ArrayLike) -> Strengths:
+    """Strengths on the Elo scale, where 400 points are odds of ten to one. Strength 0 stands at 1000."""
+    points: Strengths = 1000 + 400 / math.log(10) * np.asarray(strengths, dtype=np.float64)
     return points

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from planner.records import Judgment, Order, Verdict
+from planner.records import Order, Verdict
 from rewards.chat import content
 from rewards.contest import Comparison, Cost
 from rewards.tournament import Strategy
@@ -204,9 +204,6 @@ class StageEvent(BaseModel):
     verdict: Verdict | None = None
     """In the naming of the pair as it stands."""
     p_a: float | None = None
-
-
-Judged = Judgment
 
 
 # -- OpenAI ------------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def test_openrlhf_loads_the_file_and_calls_with_one_at_a_time_from_threads(monke
 
 def test_openrlhf_never_sees_an_error_for_want_of_a_reward(monkeypatch: pytest.MonkeyPatch) -> None:
     reward_func = by_path("openrlhf").reward_func
-    monkeypatch.setattr(client.ask, "__kwdefaults__", client.ask.__kwdefaults__ | {"give_up_s": 0.3})
+    monkeypatch.setattr(client, "GIVE_UP_S", 0.3)
     monkeypatch.setenv("EVALPLANNER_URL", "http://127.0.0.1:9")
     said = reward_func(["Say more.x"], ["Say more."], [None])
     assert (said["rewards"].item(), said["extra_logs"]["invalid"].item()) == (0.5, 1.0)

@@ -107,6 +107,5 @@ BENCHMARK = Benchmark(
     protocol="both orders; agreement: both equal the label; consistency: the orders agree; over all pairs and by group",
     parts={"all": 1392},
     totals=frozenset({"agreement", "consistency"}),
-    headline="agreement",
     read_outputs=read_outputs,
 )

@@ -49,8 +49,6 @@ class Benchmark(NamedTuple):
     """Pairs in each part of the whole (prompts, where `notes["prompt"]` names them); empty where there is no fixed whole."""
     totals: frozenset[str]
     """Official scores that mean something over the whole benchmark only."""
-    headline: str
-    """The official score to print first."""
     separate: bool = False
     """Whether each part is scored for itself, so that one that is not at hand is not missing."""
     read_outputs: Callable[[Path, Path | None, Path | None], list[Judged]] | None = None

@@ -54,5 +54,4 @@ BENCHMARK = Benchmark(
     protocol="accuracy over labelled pairs, both orders, positions balanced",
     parts={"all": 80},
     totals=frozenset({"accuracy"}),
-    headline="accuracy",
 )

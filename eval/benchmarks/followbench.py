@@ -174,7 +174,6 @@ BENCHMARK = Benchmark(
     protocol="position-consistent accuracy, by level; our own pairs, so no published number compares",
     parts={},
     totals=frozenset(),
-    headline="overall",
 )
 
 

@@ -72,5 +72,4 @@ BENCHMARK = Benchmark(
     protocol="accuracy over labelled pairs, both orders",
     parts={"harmless": 58, "helpful": 59, "honest": 61, "other": 43},
     totals=frozenset({"accuracy"}),
-    headline="accuracy",
 )

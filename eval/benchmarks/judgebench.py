@@ -102,7 +102,6 @@ BENCHMARK = Benchmark(
     protocol="both orders; right where right answers outnumber wrong ones (a right and a missing verdict make a right pair)",
     parts={"gpt-4o": 350, "claude-3.5-sonnet": 270},
     totals=frozenset({"overall", "gpt-4o overall", "claude-3.5-sonnet overall"}),
-    headline="overall",
     separate=True,
     read_outputs=read_outputs,
     published=(

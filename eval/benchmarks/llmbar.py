@@ -113,7 +113,6 @@ BENCHMARK = Benchmark(
     protocol="mean of the two orders' accuracies; agreement where both orders name the same winner, two missing verdicts too",
     parts={"Natural": 100, "Neighbor": 134, "GPTInst": 92, "GPTOut": 47, "Manual": 46},
     totals=frozenset({"adversarial accuracy", "adversarial agreement"}),
-    headline="accuracy",
     separate=True,
     read_outputs=read_outputs,
     published=(

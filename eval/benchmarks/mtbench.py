@@ -30,6 +30,5 @@ BENCHMARK = Benchmark(
     protocol="accuracy over labelled pairs, both orders",
     parts={"MT-Bench": 200, "FairEval": 66, "LLMEval^2": 200},
     totals=frozenset({"accuracy"}),
-    headline="accuracy",
     separate=True,
 )

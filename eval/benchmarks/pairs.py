@@ -70,5 +70,4 @@ BENCHMARK = Benchmark(
     protocol="accuracy over labelled pairs, both orders",
     parts={},
     totals=frozenset(),
-    headline="accuracy",
 )

@@ -198,7 +198,6 @@ BENCHMARK = Benchmark(
     protocol="one order, three classes, macro averages, what was not parsed counted as a tie; “swapped …”: the paper's swap rule",
     parts={"all": 999},
     totals=frozenset(),
-    headline="accuracy",
     read_outputs=read_outputs,
     published=(
         Published("GPT-3.5", 71.07, "accuracy, one order", "the released verdicts, recomputed"),

@@ -115,7 +115,6 @@ BENCHMARK = Benchmark(
     protocol="one seeded order; [[A]] looked for first; no verdict or tie 0.5; sections weighted by examples (math-prm 984)",
     parts={subset: size for sizes in SECTIONS.values() for subset, size in sizes.items()},
     totals=frozenset({"overall", "micro", *SECTIONS}),
-    headline="overall",
     published=(
         Published("Skywork-Reward-V2-8B-40M (scalar)", 97.8, "overall", "Skywork-Reward-V2's paper"),
         Published("EvalPlanner, Llama-3.1-70B", 93.9, "overall", "arXiv 2501.18099, Table 1"),

@@ -126,7 +126,6 @@ BENCHMARK = Benchmark(
     protocol="best of four by pairs: 0 if the chosen one loses to any, else 1/k with k at the top; Ties: the five terms, margins from pairs",
     parts=_PROMPTS,
     totals=frozenset({"overall"}),
-    headline="overall",
     published=(
         Published("Skywork-Reward-V2-8B-40M (scalar)", 86.5, "overall, ratings", "Skywork-Reward-V2's paper"),
         Published("gemini-2.5-flash", 77.2, "overall, four at once", "the authors' leaderboard"),

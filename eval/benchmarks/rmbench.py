@@ -112,7 +112,6 @@ BENCHMARK = Benchmark(
     protocol="3×3 matrix of styles a prompt; one seeded order; a domain is the mean of easy, normal, hard; “consistent …”: both orders",
     parts=_PARTS,
     totals=frozenset([*_TOTALS, *(f"consistent {name}" for name in _TOTALS)]),
-    headline="consistent overall",
     published=(
         Published("Skywork-Reward-V2-8B-40M (scalar)", 96.0, "overall", "Skywork-Reward-V2's paper"),
         Published("J1-Qwen-32B-MultiTask", 90.3, "overall", "arXiv 2505.10320"),

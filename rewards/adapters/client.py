@@ -22,9 +22,8 @@ _log = logging.getLogger(__name__)
 
 
 def ask(
-    queries: list[str], prompts: list[str], labels: list[str | None], *, url: str | None = None, key: str | None = None,
-    give_up_s: float = GIVE_UP_S,
-) -> Rewards:  # fmt: skip
+    queries: list[str], prompts: list[str], labels: list[str | None], *, url: str | None = None, key: str | None = None
+) -> Rewards:
     """Rewards of whole texts; neutral and flagged where the server did not answer in time.
 
     Raises:
@@ -35,7 +34,7 @@ def ask(
         raise UserError(f"set {URL} to the address of `evalplanner serve`, e.g. http://127.0.0.1:8100")
     body = {"query": queries, "prompts": prompts, "labels": labels}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    until = time.monotonic() + give_up_s
+    until = time.monotonic() + GIVE_UP_S
     while (left := until - time.monotonic()) > 0:
         pause_s = 1.0
         try:
@@ -49,6 +48,6 @@ def ask(
                 raise UserError(f"{url}/get_reward refuses with status {reply.status_code}: {reply.text[:200]}")
             pause_s = float(reply.headers.get("Retry-After", pause_s))
         time.sleep(max(0.0, min(pause_s, until - time.monotonic())))
-    _log.warning("%s gave no reward within %.0f s; %d responses get the neutral one", url, give_up_s, len(queries))
+    _log.warning("%s gave no reward within %.0f s; %d responses get the neutral one", url, GIVE_UP_S, len(queries))
     n = len(queries)
     return Rewards(rewards=[NEUTRAL] * n, scores=[NEUTRAL] * n, extra_logs={"invalid": [1.0] * n, "cohort": [0.0] * n})
