@@ -239,7 +239,6 @@ BENCHMARK = Benchmark(
     protocol="agreement with GPT-4 in one order, three classes, macro averages; consistency and bias over both orders; what was not parsed counted as a tie",
     parts={},
     totals=frozenset(),
-    headline="agreement",
     read_outputs=read_outputs,
     published=(
         Published("JudgeLM-33B", 89.32, "agreement, with reference", _README),
