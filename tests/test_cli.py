@@ -406,7 +406,7 @@ def test_help_comes_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "offered"), [("evalplanner se", ["serve"]), ("evalplanner serve --co", ["--config", "--cohort"])]
+    ("typed", "offered"), [("evalplanner se", ["serve"]), ("evalplanner serve --co", ["--cohort", "--config"])]
 )
 def test_a_shell_completes_commands_and_options(typed: str, offered: list[str]) -> None:
     words = typed.split()
