@@ -107,6 +107,8 @@ def test_a_group_torn_over_processes_is_refused_with_the_setting_that_mends_it(m
         JudgeReward(scorer())(["p"] * 4, ["x", "xx", "xxx", "xxxx"])
     with pytest.raises(UserError, match="per_device_train_batch_size × steps_per_generation a multiple of 8"):
         JudgeReward(scorer(), num_generations=8)(["p"] * 4, ["x", "xx", "xxx", "xxxx"])
+    with pytest.raises(UserError, match="leave num_generations_eval unset"):
+        JudgeReward(scorer(), num_generations=8)(["p"] * 2, ["x", "xx"])
     assert len(JudgeReward(scorer(), num_generations=2)(["p"] * 4, ["x", "xx", "xxx", "xxxx"])) == 4
 
 

@@ -98,7 +98,7 @@ class JudgeReward:
             if len(rows) % size:
                 raise UserError(
                     f"this process holds {len(rows)} responses to {instruction[:60]!r}, not a multiple of num_generations = {size}: make "
-                    f"per_device_train_batch_size × steps_per_generation a multiple of {size}, and per_device_eval_batch_size too"
+                    f"per_device_train_batch_size × steps_per_generation a multiple of {size}, and per_device_eval_batch_size too, and leave num_generations_eval unset"
                 )
         return [rows[at : at + size] for rows in by_prompt.values() for at in range(0, len(rows), size)]
 
