@@ -2,7 +2,8 @@
 
 OpenRLHF 0.11 calls with one response at a time, so the group is made by the server's cohort buffer, and this file is a client
 of `evalplanner serve`: `EVALPLANNER_URL` and `EVALPLANNER_API_KEY` say where and with what key. The server's `/get_reward` can be named as the URL
-as well; this file also waits out a restart of the judge's model, which OpenRLHF's own five quick tries do not survive.
+as well; this file also waits out a restart of the judge's model, which OpenRLHF's own five quick tries do not survive. It is called in threads, of
+which there are few (docs/trainers/openrlhf.md): with many responses in flight and a cohort, name the URL.
 
 OpenRLHF stops at a reward it does not get, so this never raises for want of one: it gives the neutral 0.5 and `extra_logs["invalid"]` = 1.
 """
