@@ -85,7 +85,7 @@ def test_what_a_proxy_on_the_way_says_is_waited_out_too(
     transport = httpx.MockTransport(lambda request: replies.pop(0))
     make = httpx.AsyncClient
     monkeypatch.setattr(client.httpx, "AsyncClient", lambda **options: make(transport=transport, **options))
-    assert ask(["p x"], ["p "], [None], url="http://judge", give_up_s=20).rewards == [1.0]
+    assert ask(["p x"], ["p "], [None], url="http://judge").rewards == [1.0]
 
 
 def test_an_address_that_is_none_is_said_at_once() -> None:

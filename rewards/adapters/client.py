@@ -23,17 +23,15 @@ _log = logging.getLogger(__name__)
 
 
 def ask(
-    queries: list[str], prompts: list[str], labels: list[str | None], *, url: str | None = None, key: str | None = None,
-    give_up_s: float = GIVE_UP_S,
-) -> Rewards:  # fmt: skip
+    queries: list[str], prompts: list[str], labels: list[str | None], *, url: str | None = None, key: str | None = None
+) -> Rewards:
     """`await_rewards` for a thread without an event loop."""
-    return asyncio.run(await_rewards(queries, prompts, labels, url=url, key=key, give_up_s=give_up_s))
+    return asyncio.run(await_rewards(queries, prompts, labels, url=url, key=key))
 
 
 async def await_rewards(
-    queries: list[str], prompts: list[str], labels: list[str | None], *, url: str | None = None, key: str | None = None,
-    give_up_s: float = GIVE_UP_S,
-) -> Rewards:  # fmt: skip
+    queries: list[str], prompts: list[str], labels: list[str | None], *, url: str | None = None, key: str | None = None
+) -> Rewards:
     """Rewards of whole texts; neutral and flagged where the server did not answer in time.
 
     Raises:
@@ -44,7 +42,7 @@ async def await_rewards(
         raise UserError(f"set {URL} to the address of `evalplanner serve`, e.g. http://127.0.0.1:8100")
     body = {"query": queries, "prompts": prompts, "labels": labels}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    until = time.monotonic() + give_up_s
+    until = time.monotonic() + GIVE_UP_S
     # The limit of the whole wait is below; httpx's own are of each part of a request.
     async with httpx.AsyncClient(headers=headers, timeout=None) as client:
         while (left := until - time.monotonic()) > 0:
@@ -62,6 +60,6 @@ async def await_rewards(
                 said = reply.headers.get("Retry-After", "")  # of a proxy on the way it may be a date
                 pause_s = float(said) if said.isdigit() else pause_s
             await asyncio.sleep(max(0.0, min(pause_s, until - time.monotonic())))
-    _log.warning("%s gave no reward within %.0f s; %d responses get the neutral one", url, give_up_s, len(queries))
+    _log.warning("%s gave no reward within %.0f s; %d responses get the neutral one", url, GIVE_UP_S, len(queries))
     n = len(queries)
     return Rewards(rewards=[NEUTRAL] * n, scores=[NEUTRAL] * n, extra_logs={"invalid": [1.0] * n, "cohort": [0.0] * n})
