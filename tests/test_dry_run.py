@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -175,6 +176,17 @@ def test_what_the_run_would_refuse_is_refused(arguments: list[str], said: str, m
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError, match=said):
         dry_run(arguments)
+
+
+@pytest.mark.slow  # opens the embedded model's tokenizer
+def test_the_long_run_s_time_is_foretold_within_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    took = {one["stage"]: one["seconds"] for one in json.loads((ROOT / "docs/results/cpu.json").read_text())["stages"]}
+    found = {name: one.seconds for name, one in forecast("cpu", "cpu-1").items()}
+    assert found.keys() <= took.keys()
+    assert sum(found.values()) == pytest.approx(sum(took[name] for name in found), rel=0.25)
+    for name, seconds in found.items():
+        assert f"| {name} | {seconds / 60:.1f} | {took[name] / 60:.1f} |" in (ROOT / "docs/scale.md").read_text()
 
 
 def launches() -> list[tuple[str, list[str]]]:
