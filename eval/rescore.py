@@ -40,6 +40,8 @@ _SCORES_ALONE: dict[str, Callable[[Path], Percentages]] = {
 }
 """Formats that hold no judgments of pairs."""
 BENCHMARKS = ("judgebench", "pandalm", "judgelm", "llmbar", "autoj", *_SCORES_ALONE)
+_WITH_THEIR_PAIRS = ("judgebench", "llmbar")
+"""Files that hold both orders and the pairs themselves."""
 
 
 def rescore(benchmark: str, path: Path, *, swapped: Path | None = None, data: Path | None = None) -> Percentages:
@@ -55,7 +57,14 @@ def rescore(benchmark: str, path: Path, *, swapped: Path | None = None, data: Pa
     one = named(benchmark)
     if one.read_outputs is None:
         raise UserError(f"{benchmark} has no output format that is read here; there are {', '.join(BENCHMARKS)}")
+    if benchmark in _WITH_THEIR_PAIRS and swapped:
+        raise UserError(f"{benchmark} files hold both orders: leave out --swapped")
     judged = one.read_outputs(path, swapped, data)
+    if benchmark in _WITH_THEIR_PAIRS and data:
+        held = {(pair.pair.id, pair.better) for pair in one.load(data)}
+        strange = sum((found.labeled.pair.id, found.labeled.better) not in held for found in judged)
+        if strange:
+            raise UserError(f"{path} judges {strange} pairs that {data} does not hold, or labels otherwise; is it of the same set?")
     scores = {**one.official(judged, 0), **strictly(judged)}
     missing = one.missing([one.labeled for one in judged])
     if missing:
@@ -95,7 +104,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--swapped", type=Path, help="its output for the pairs with responses exchanged, where that is another file"
     )
-    parser.add_argument("--data", type=Path, help="the benchmark's own pairs, where the output does not repeat them")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="the benchmark's own pairs, where the output does not repeat them; where it does, they are held against these",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     asked = parser.parse_args(arguments)
     try:

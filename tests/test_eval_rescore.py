@@ -144,6 +144,26 @@ def test_a_third_game_is_refused(tmp_path: Path) -> None:
         rescore("judgebench", put(tmp_path / "out.jsonl", [judgebench_row("A>B", "A>B", "B>A", "B>A")]))
 
 
+def test_pairs_that_a_file_repeats_are_held_against_the_benchmark_s_own(tmp_path: Path) -> None:
+    row = judgebench_row("A>B", "A>B", "B>A")
+    out, data = put(tmp_path / "out.jsonl", [row]), put(tmp_path / "data.jsonl", [row])
+    assert rescore("judgebench", out, data=data) == rescore("judgebench", out)
+    for changed in ({"label": "B>A"}, {"response_A": "another"}):
+        with pytest.raises(UserError, match="judges 1 pairs that"):
+            rescore("judgebench", out, data=put(tmp_path / "data.jsonl", [row | changed]))
+    with pytest.raises(UserError, match="no file or folder"):
+        rescore("judgebench", out, data=tmp_path / "nowhere")
+    with pytest.raises(UserError, match="leave out --swapped"):
+        rescore("judgebench", out, swapped=out)
+
+
+def test_the_released_outputs_are_of_the_released_pairs(data_folder: Path) -> None:
+    for path in (data_folder / "judgebench" / "outputs").glob("*.jsonl"):
+        assert "missing" not in rescore("judgebench", path, data=data_folder / "judgebench")
+    for path in (data_folder / "llmbar" / "outputs").rglob("result.json"):
+        assert "missing" not in rescore("llmbar", path, data=data_folder / "llmbar")
+
+
 # -- PandaLM and JudgeLRM ----------------------------------------------------------------------------------------------
 
 
