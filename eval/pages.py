@@ -33,13 +33,14 @@ def summary_table(report: Report) -> Table:
         ci = report.official_ci95.get(name)
         rows.append((f"{protocol}: {name}", f"{value:.2f}" + (f" [{ci[0]:.1f}, {ci[1]:.1f}]" if ci else "")))
     score = found.score
+    named = round((score.no_verdict + score.cut_off) * 2 * score.n) < 2 * score.n  # of no verdicts there is no share
     rows += [
         ("position-consistent accuracy", share(score.position_consistent, score.ci95["position_consistent"])),
         ("accuracy, both orders", share(score.accuracy, score.ci95["accuracy"])),
         ("accuracy, forced verdicts not right", share(score.accuracy_free, score.ci95["accuracy_free"])),
         ("accuracy, orders merged by mean P(A)", share(found.merged, found.merged_ci95)),
         ("flips: pairs whose orders disagree", share(score.flip)),
-        ("verdicts for the response shown first", share(score.first_position)),
+        ("verdicts for the response shown first", share(score.first_position if named else None)),
         ("verdicts for the longer response", f"{share(found.longer)} (of the labels: {share(found.longer_gold)})"),
         ("no verdict", share(score.no_verdict)),
         ("cut off", share(score.cut_off)),

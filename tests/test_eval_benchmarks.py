@@ -449,6 +449,16 @@ def test_pairs_are_built_where_a_model_both_meets_and_misses() -> None:
     assert (pair.chosen, pair.rejected, pair.level) == ("It is $14", "It is $15", 1)
 
 
+@pytest.mark.parametrize("wrong", [["--responses", "1"], ["--max-tokens", "0"]])
+def test_numbers_that_build_nothing_are_refused_before_a_model_is_opened(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from eval.benchmarks.followbench import main
+
+    assert main(["data", "out.jsonl", *wrong]) == 2
+    assert "--responses is 2 or more" in capsys.readouterr().err
+
+
 def test_the_real_prompts_have_rules(data_folder: Path) -> None:
     from eval.benchmarks.base import files, read
 

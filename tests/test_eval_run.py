@@ -236,6 +236,12 @@ def test_the_command_reports_scores_in_three_forms(tmp_path: Path, capsys: pytes
     assert "no official total" in shown
 
 
+def test_of_no_verdicts_none_goes_to_the_first(tmp_path: Path) -> None:
+    for script, said in ((never, "–"), (always_a, "100.0 %")):
+        assert run(tmp_path, "--out", str(tmp_path / said), script=script) == 0
+        assert f"| verdicts for the response shown first | {said} |" in (tmp_path / said / "report.md").read_text()
+
+
 def test_a_whole_benchmark_prints_its_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--out", str(tmp_path / "run"), "--json", n=80, name="evalbiasbench", script=always_a) == 0
     printed = json.loads(capsys.readouterr().out)

@@ -206,6 +206,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     try:
+        if asked.responses < 2 or asked.max_tokens < 1:
+            raise UserError("--responses is 2 or more, one to meet the constraints and one to miss them; --max-tokens is 1 or more")
         rows = [row for path in files(asked.data, "*_constraints.json") for row in read(path, PromptRow)]
         from planner.engines.vllm import VllmEngine
 
