@@ -9,7 +9,7 @@ from eval.judged import Judged
 from eval.report import Figure, JudgmentShown, OrderShown, Page, Table, draw
 from eval.summary import Report
 from planner.records import Chain, Order, Verdict, flip
-from rewards.score import Interval
+from rewards.score import Interval, Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,14 +33,13 @@ def summary_table(report: Report) -> Table:
         ci = report.official_ci95.get(name)
         rows.append((f"{protocol}: {name}", f"{value:.2f}" + (f" [{ci[0]:.1f}, {ci[1]:.1f}]" if ci else "")))
     score = found.score
-    named = round((score.no_verdict + score.cut_off) * 2 * score.n) < 2 * score.n  # of no verdicts there is no share
     rows += [
         ("position-consistent accuracy", share(score.position_consistent, score.ci95["position_consistent"])),
         ("accuracy, both orders", share(score.accuracy, score.ci95["accuracy"])),
         ("accuracy, forced verdicts not right", share(score.accuracy_free, score.ci95["accuracy_free"])),
         ("accuracy, orders merged by mean P(A)", share(found.merged, found.merged_ci95)),
         ("flips: pairs whose orders disagree", share(score.flip)),
-        ("verdicts for the response shown first", share(score.first_position if named else None)),
+        ("verdicts for the response shown first", share(first_shown(score))),
         ("verdicts for the longer response", f"{share(found.longer)} (of the labels: {share(found.longer_gold)})"),
         ("no verdict", share(score.no_verdict)),
         ("cut off", share(score.cut_off)),
@@ -59,13 +58,24 @@ def summary_table(report: Report) -> Table:
 
 
 def category_table(report: Report) -> Table:
-    rows = tuple(
-        (kind, f"{one.score.n:,}", share(one.score.position_consistent, one.score.ci95["position_consistent"]),
-         share(one.score.accuracy, one.score.ci95["accuracy"]), share(one.score.flip), share(one.score.no_verdict + one.score.cut_off))
-        for kind, one in report.categories.items()
-    )  # fmt: skip
-    columns = ("category", "pairs", "position-consistent", "accuracy", "flips", "no verdict or cut off")
-    return Table(title="By category", columns=columns, rows=rows)
+    """Every rate of the summary, by category."""
+    columns = ("category", "pairs", "position-consistent", "accuracy", "flips", "first shown", "longer", "no verdict", "cut off", "forced",
+               "refused")  # fmt: skip
+    rows = []
+    for kind, one in report.categories.items():
+        score = one.score
+        rates = (score.flip, first_shown(score), one.longer, score.no_verdict, score.cut_off, score.forced, one.refused)
+        rows.append(
+            (kind, f"{score.n:,}", share(score.position_consistent, score.ci95["position_consistent"]),
+             share(score.accuracy, score.ci95["accuracy"]), *map(share, rates))
+        )  # fmt: skip
+    return Table(title="By category", columns=columns, rows=tuple(rows))
+
+
+def first_shown(score: Score) -> float | None:
+    """Share of verdicts for the response shown first; None where no verdict was named, of which there is no share."""
+    silent = round((score.no_verdict + score.cut_off) * 2 * score.n)
+    return score.first_position if silent < 2 * score.n else None
 
 
 def published_table(report: Report) -> Table:

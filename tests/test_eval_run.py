@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,8 @@ def test_the_command_reports_scores_in_three_forms(tmp_path: Path, capsys: pytes
     assert "| position-consistent accuracy | 100.0 % [" in (out / "report.md").read_text()
     page = (out / "report.html").read_text()
     assert "Only part of the benchmark was judged (gpt-4o 12 of 350)" in page
+    for column in ("flips", "first shown", "longer", "no verdict", "cut off", "forced", "refused"):
+        assert re.search(rf"<th[^>]*>{column}</th>", page), f"{column} by category"
     assert run(tmp_path, "--out", str(out)) == 0
     shown = capsys.readouterr().out
     assert "official protocol, this part: knowledge" in shown
