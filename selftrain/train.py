@@ -20,6 +20,7 @@ from planner.store import append_text, read_log, write_text
 from selftrain import on_cpu
 from selftrain.checkpoints import candidates, check_disk, go_back_to, last_usable, step_of, strip_resume_state
 from selftrain.config import Config, Method, TrainConfig
+from selftrain.extensions import wait_for_compilations
 from selftrain.grpo import grpo_trainer, prompt_length, tokens_written, whole_batches
 from selftrain.lora import adapter, merge
 
@@ -82,6 +83,8 @@ def train(config: Config, job: TrainJob) -> None:
     if last is None or step_of(last) < stats.steps:
         by_deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
         check_disk(out, job.start, -(-stats.steps // _settings(config, job).save_every), by_deepspeed)
+        if by_deepspeed:
+            wait_for_compilations()
         trainer = _trainer(config, job, rows, stats, tokenizer)
         if damage:
             trainer.accelerator.wait_for_everyone()  # not before every rank has looked
