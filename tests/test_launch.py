@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,17 +49,30 @@ def launch(config: Path, stderr: Path, *overrides: str, accelerate: str = "cpu-2
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
 
 
-def stage_of_rank_1(launcher: subprocess.Popen[bytes], stage: str, ready: Callable[[], bool], stderr: Path) -> psutil.Process:
-    """The process of rank 1 that does a stage's work, as soon as it is there and `ready`."""
+def stage_of_rank_1(launcher: subprocess.Popen[bytes], stage: str, stderr: Path) -> psutil.Process:
+    """The process of rank 1 that does a stage's work, as soon as it is there: long before its imports are through."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for process in psutil.Process(launcher.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
-                if any(part.endswith(f"{stage}/.job-1.json") for part in process.cmdline()) and ready():
+                if any(part.endswith(f"{stage}/.job-1.json") for part in process.cmdline()):
                     return process
         assert launcher.poll() is None, stderr.read_text()[-3000:]
         time.sleep(0.02)
     raise AssertionError(f"rank 1 never came to {stage}")
+
+
+def kill_at(process: psutil.Process, moment: Path) -> None:
+    """Kill a process once a file is there. It runs in slices and stands still while one looks, so that it cannot come to its end unseen."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        process.suspend()
+        if moment.exists():
+            process.kill()
+            return
+        process.resume()
+        time.sleep(0.005)
+    raise AssertionError(f"{moment} never came")
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +121,13 @@ def test_a_killed_rank_ends_the_run_with_one_error_and_any_size_goes_on(one: Pat
     """Rank 1 of two is killed while it samples, then while it trains; one process finishes what they began."""
     config, stderr = two_rank_config(tmp_path, tiny_model), tmp_path / "stderr"
     run = tmp_path / "runs" / "tiny"
-    moments: list[tuple[str, Callable[[], bool]]] = [
-        ("iter-1/sft", lambda: (run / "iter-1/sft/plans/rank-0.jsonl").exists()),
-        ("iter-1/sft/train", lambda: (run / "iter-1/sft/train/checkpoint-3/trainer_state.json").exists()),
-    ]
-    for stage, ready in moments:
+    moments = {
+        "iter-1/sft": run / "iter-1/sft/plans/rank-1.jsonl",
+        "iter-1/sft/train": run / "iter-1/sft/train/checkpoint-3/trainer_state.json",
+    }
+    for stage, moment in moments.items():
         process = launch(config, stderr)
-        stage_of_rank_1(process, stage, ready, stderr).kill()
+        kill_at(stage_of_rank_1(process, stage, stderr), moment)
         assert process.wait(timeout=60) != 0
         errors = [line for line in stderr.read_text().splitlines() if line.startswith("error: ")]
         assert errors == [
@@ -133,7 +145,7 @@ def test_a_killed_rank_ends_the_run_with_one_error_and_any_size_goes_on(one: Pat
 def test_a_killed_parent_ends_the_others_and_their_children(tiny_model: Path, tmp_path: Path) -> None:
     stderr = tmp_path / "stderr"
     process = launch(two_rank_config(tmp_path, tiny_model), stderr)
-    rank_1 = stage_of_rank_1(process, "iter-1/sft", lambda: True, stderr).parent()
+    rank_1 = stage_of_rank_1(process, "iter-1/sft", stderr).parent()
     everyone = psutil.Process(process.pid).children(recursive=True)
     assert rank_1 is not None
     rank_1.kill()
