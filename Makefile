@@ -25,13 +25,15 @@ $(VENV)/.ready: requirements/cpu.lock pyproject.toml
 demo: setup
 	$(LAUNCH) selftrain/run.py configs/demo.toml $(ARGS)
 
-# The quick half first, so that what is broken fails within a minute.
+# The quick half first, so that what is broken fails within a minute. Two processes; tests/conftest.py says which files go together.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
 test: setup lint
-	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m slow
+	$(PYTEST) -m "not slow"
+	$(PYTEST) -m slow --durations 25
 
 test-quick: setup
-	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow"
 
 lint: setup
 	$(BIN)/ruff check .
