@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,7 @@ def test_other_weights_in_the_same_place_are_another_sweep(
         ("[1e-5, 2e-4]\nscheduler = [\"cosine\"]\nepochs = 2", "[1e-5]\nscheduler = [\"cosine\"]\nepochs = 1", "nothing to choose"),
         ("[judge]", "[default]\nepoch = 9\ntrial = {optimizer=\"sgd\",learning_rate=1,scheduler=\"linear\",tuning=\"full\"}\n[judge]",
          "is not in the grid"),
+        ("[judge]", "[train]\nbatch_size = 3\nmicro_batch_size = 2\n[judge]", "train: batch_size = 3 is no multiple of micro_batch_size = 2"),
         ("name =", "name", "is not TOML"),
     ],
 )  # fmt: skip
@@ -184,12 +186,30 @@ def test_bad_examples_are_named(tmp_path: Path) -> None:
     file.write_text('{"instruction": "a", "response": "b"}\n{"instruction": "a"}\n')
     with pytest.raises(UserError, match=r"d\.jsonl:2 is no example"):
         read_examples(file)
+    file.write_text(
+        '{"instruction": "a", "response": "b", "input": "on this"}\n{"instruction": "a", "response": "b", "input": 5}\n'
+    )
+    with pytest.raises(UserError, match=r"d\.jsonl:2 does not fit at input .*; a row is"):
+        read_examples(file)
     file.write_text('{"instruction": "a", "response": "b"}\n')
     with pytest.raises(UserError, match="holds 1 examples"):
         read_examples(file)
 
 
 # -- a real trial ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_base_model_without_a_chat_template_is_told_how_to_be_asked(tiny_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / "base"
+    shutil.copytree(tiny_model, model)
+    (model / "chat_template.jinja").unlink()
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"instruction": "Say it.", "response": "it"}\n' * 4)
+    trial = Trial(optimizer="adamw", learning_rate=1e-2, scheduler="linear", tuning="full")
+    job = TrialJob(trial=trial, model=str(model), data=str(data), folder=str(tmp_path), epochs=1, ask="chat", train=TrainConfig())
+    with pytest.raises(UserError, match=r'base has no chat template: set respond\.ask = "text"'):
+        train(job)
 
 
 @pytest.mark.slow
