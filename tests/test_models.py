@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from planner.engines.base import EngineError
+from planner.engines.vllm import prompt_ids
 from planner.errors import UserError
 from planner.models import ModelError, open_tokenizer, resolve_model
+from planner.records import Message
 from selftrain.config import Config
 from selftrain.preflight import check_trackers
 from selftrain.stamp import check_stamp
@@ -44,6 +47,21 @@ def test_a_broken_seed_is_one_line(tiny_model: Path, tmp_path: Path, damage: Cal
     with pytest.raises(ModelError, match=said) as raised:
         open_tokenizer(str(model))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "said"), [(None, "chat template"), (NO_SYSTEM, "System role not supported")])
+def test_a_judge_or_candidate_whose_template_cannot_be_asked_is_one_line(tiny_model: Path, text: str | None, said: str) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    chat = (Message(role="system", content="Judge."), Message(role="user", content="A or B?"))
+    assert prompt_ids(tokenizer, (), chat, "")
+    tokenizer.chat_template = text
+    with pytest.raises(EngineError, match=f"does not take a system and user message .*{said}.*--ask text") as raised:
+        prompt_ids(tokenizer, (), chat, "")
+    assert "\n" not in str(raised.value)
+    assert prompt_ids(tokenizer, (), (Message(role="text", content="A or B?"),), "")
 
 
 @pytest.mark.slow
