@@ -275,6 +275,16 @@ JUDGELM_ROW = '{"text": "1 2", "question_body": "q", "answer1_body": "x", "answe
             {"p": json.dumps([PAIRS[0] | {"input": ["x"]}]), "v": '[{"idx": 7, "pandalm_result": 1}]'},
             r"p\[0\]: 'input' is list",
         ),
+        (
+            "pandalm",
+            {"p": json.dumps(PAIRS[:1]), "v": '[{"idx": 7, "pandalm_result": 1}, {"idx": 7, "pandalm_result": 2}]'},
+            r"v\[1\]: idx 7 has a verdict already, in .*v\[0\]",
+        ),
+        (
+            "judgelm",
+            {"p": JUDGELM_ROW.replace('"text"', '"text_w_reference": 5, "text"') % '{"text": "R"}'},
+            r"p:1: 'text_w_reference' is int",
+        ),
         ("judgelm", {"p": JUDGELM_ROW % '{"text": 5}'}, r"p:1: reference: 'text' is int"),
         ("judgelm", {"p": JUDGELM_ROW % "[1]"}, r"p:1: 'reference' is list"),
         ("judgelm", {"p": '{"question_body": "q"}\n'}, r"p:1 holds no judgment"),
@@ -367,3 +377,27 @@ def test_a_distillation_without_rows_is_refused(tiny_model: Path, tmp_path: Path
     (tmp_path / "c.toml").write_text("name = 1")
     result = CliRunner().invoke(app, ["distil", str(tmp_path / "c.toml")])
     assert (result.exit_code, "c.toml: " in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["sft.batch_size=3", "sft.micro_batch_size=2"],
+            "sft.batch_size = 3 is no multiple of sft.micro_batch_size × processes = 2 × 1",
+        ),
+        (["processes=3"], "sft.batch_size = 4 is no multiple of sft.micro_batch_size × processes = 4 × 3"),
+        (["sft.decision_weight=9"], "sft.decision_weight weighs the verdict of an evalplanner style, not of judgelm"),
+        (
+            ["processes=2", "sft.micro_batch_size=2"],
+            "launched with 1 process(es) but the config says processes = 2: add processes=1",
+        ),
+    ],
+)
+def test_what_could_not_train_is_refused_before_a_row_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], message: str
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)  # trainers of other tests leave it behind
+    result = CliRunner().invoke(app, ["distil", str(made(tmp_path, tmp_path / "no-model", "judgelm")), *overrides])
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+    assert not (tmp_path / "taught").exists()

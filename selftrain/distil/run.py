@@ -21,7 +21,7 @@ ROOT = str(Path(__file__).resolve().parent.parent.parent)
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from pydantic import Field, PositiveInt  # noqa: E402
+from pydantic import Field, PositiveInt, model_validator  # noqa: E402
 
 from planner.errors import UserError  # noqa: E402
 from planner.judge import JudgeCard, write_card  # noqa: E402
@@ -29,6 +29,7 @@ from planner.models import EMBEDDED, ModelError, model_digest, resolve_model  # 
 from planner.records import Record  # noqa: E402
 from planner.store import write_jsonl, write_text  # noqa: E402
 from planner.styles import named  # noqa: E402
+from planner.styles.evalplanner import EvalPlannerStyle  # noqa: E402
 from prompts import PromptError  # noqa: E402
 from selftrain.checkpoints import candidates, strip_resume_state  # noqa: E402
 from selftrain.config import Config, Fraction, Iteration, Seed, SftConfig, load_record  # noqa: E402
@@ -38,6 +39,7 @@ from selftrain.distil.files import read  # noqa: E402
 from selftrain.distil.rows import Keep, rows  # noqa: E402
 from selftrain.stamp import hold_against  # noqa: E402
 from selftrain.train import TrainJob, train  # noqa: E402
+from selftrain.train_config import check_batch  # noqa: E402
 
 
 class DistilConfig(Record):
@@ -62,7 +64,15 @@ class DistilConfig(Record):
     reference_ratio: Fraction = 0.0
     judge_tokens: PositiveInt = 2048
     processes: PositiveInt = 1
+    """Training processes; the launched size must be this one."""
     sft: SftConfig = SftConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DistilConfig:
+        check_batch("sft", self.sft, self.processes)
+        if self.sft.decision_weight != 1 and not isinstance(named(self.style), EvalPlannerStyle):
+            raise ValueError(f"sft.decision_weight weighs the verdict of an evalplanner style, not of {self.style}: leave it out")
+        return self
 
     @property
     def folder(self) -> Path:
@@ -73,8 +83,14 @@ def distil(config: DistilConfig) -> Path:
     """Make the rows, train on them, and leave the judge's folder, which is returned.
 
     Raises:
-        UserError: a bad file, no row to train on, or a run that was begun with another recipe.
+        UserError: a bad file, no row to train on, a launch of another size, or a run that was begun with another recipe.
     """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != config.processes:
+        raise UserError(
+            f"launched with {launched} process(es) but the config says processes = {config.processes}: add processes={launched}, or launch "
+            f"with --num_processes {config.processes}"
+        )
     target, file = config.folder / "judge", config.folder / "rows.jsonl"
     main = int(os.environ.get("RANK", "0")) == 0
     if (target / "config.json").is_file() and (target / "judge.json").is_file():
