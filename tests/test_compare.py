@@ -25,6 +25,7 @@ from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.judge import Judge
 from planner.styles import STYLES
+from selftrain.lock import lock_run
 
 RUNNER = CliRunner()
 NAMES = ("good", "fair", "poor")
@@ -141,6 +142,14 @@ def model_folder(path: Path, weights: bytes) -> Path:
     (path / "config.json").write_text("{}")
     (path / "model.safetensors").write_bytes(weights)
     return path
+
+
+def test_a_comparison_that_is_going_on_is_left_alone(config: CompareConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    first = compare(config, judge)
+    with lock_run(Path(config.out)), pytest.raises(UserError, match=f"{config.out} is in use by another process"):
+        compare(config, judge)
+    assert compare(config, judge) == first
 
 
 def test_answers_that_were_lost_are_made_anew_as_advised(

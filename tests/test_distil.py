@@ -17,13 +17,14 @@ from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.judge import Judge, read_card
 from planner.records import Pair
-from planner.store import write_jsonl
+from planner.store import write_jsonl, write_text
 from planner.styles import STYLES
 from selftrain.config import load_record
 from selftrain.distil import Opinion, Taught, augment, consistent, swap_wording
 from selftrain.distil.files import judgelm_results, pandalm_result, read, read_judgelm, read_pandalm
 from selftrain.distil.rows import ChatRow, TextRow, rows
 from selftrain.distil.run import DistilConfig
+from selftrain.lock import lock_run
 from tests.conftest import ROOT
 from tests.test_compare import longer_wins
 
@@ -401,3 +402,15 @@ def test_what_could_not_train_is_refused_before_a_row_is_made(
     result = CliRunner().invoke(app, ["distil", str(made(tmp_path, tmp_path / "no-model", "judgelm")), *overrides])
     assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
     assert not (tmp_path / "taught").exists()
+
+
+def test_a_distillation_that_is_going_on_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    monkeypatch.setattr("selftrain.distil.run._write_rows", lambda *_: pytest.fail("it wrote rows"))
+    write_text(tmp_path / "model" / "config.json", "{}")
+    write_text(tmp_path / "model" / "model.safetensors", "x")
+    (tmp_path / "taught").mkdir()
+    with lock_run(tmp_path / "taught"):
+        result = CliRunner().invoke(app, ["distil", str(made(tmp_path, tmp_path / "model", "judgelm"))])
+    assert (result.exit_code, "taught is in use by another process" in result.stderr) == (2, True), result.output

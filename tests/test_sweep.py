@@ -24,6 +24,7 @@ from planner.judge import Judge
 from planner.store import write_text
 from planner.styles import STYLES
 from selftrain.config import load_record
+from selftrain.lock import lock_run
 from tests.conftest import ROOT
 from tests.test_compare import longer_wins
 
@@ -137,6 +138,17 @@ def test_a_sweep_names_the_best_and_when_to_stop(toml: Path, monkeypatch: pytest
     assert sweep(config, never) == result
     with pytest.raises(UserError, match=r"another grid\.epochs|another model|another block"):
         sweep(config.model_copy(update={"block": 4}), never)
+
+
+def test_a_sweep_that_is_going_on_is_left_alone(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one would begin a trial anew, and so delete the checkpoints of the first."""
+    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    monkeypatch.setattr("compare.sweep.run_child", never)
+    config = load_record(toml, SweepConfig)
+    folder = Path(config.out) / config.name
+    folder.mkdir(parents=True)
+    with lock_run(folder), pytest.raises(UserError, match=f"{folder} is in use by another process"):
+        sweep(config, never)
 
 
 @pytest.mark.parametrize(("who", "named"), [("base", r"weights\.model"), ("j", r"weights\.judge")])

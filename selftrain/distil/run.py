@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,7 @@ from selftrain.data_config import JudgedForm  # noqa: E402
 from selftrain.distil import augment, consistent  # noqa: E402
 from selftrain.distil.files import read  # noqa: E402
 from selftrain.distil.rows import Keep, rows  # noqa: E402
+from selftrain.lock import lock_run  # noqa: E402
 from selftrain.stamp import hold_against  # noqa: E402
 from selftrain.train import TrainJob, train  # noqa: E402
 from selftrain.train_config import check_batch  # noqa: E402
@@ -83,7 +85,8 @@ def distil(config: DistilConfig) -> Path:
     """Make the rows, train on them, and leave the judge's folder, which is returned.
 
     Raises:
-        UserError: a bad file, no row to train on, a launch of another size, or a run that was begun with another recipe.
+        UserError: a bad file, no row to train on, a launch of another size, or a run that was begun with another recipe or is
+            going on.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched != config.processes:
@@ -99,8 +102,14 @@ def distil(config: DistilConfig) -> Path:
     if main:
         recipe = config.model_dump(mode="json", exclude={"out", "processes"}) | {"files": model_digest(start)}
         hold_against(config.folder / "stamp.json", recipe)
-        if not file.exists():
-            _write_rows(config, file)
+    with lock_run(config.folder) if main else nullcontext():
+        _distil(config, start, target, file, main=main)
+    return target
+
+
+def _distil(config: DistilConfig, start: str, target: Path, file: Path, *, main: bool) -> None:
+    if main and not file.exists():
+        _write_rows(config, file)
     while not file.exists():  # the other ranks; where the first fails, the launcher ends them
         time.sleep(0.2)
     settings = Config(
@@ -115,7 +124,6 @@ def distil(config: DistilConfig) -> Path:
         write_card(last, JudgeCard(style=named(config.style), max_tokens=config.judge_tokens))
         last.replace(target)
         shutil.rmtree(out / "cache", ignore_errors=True)
-    return target
 
 
 def _write_rows(config: DistilConfig, file: Path) -> None:
