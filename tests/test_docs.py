@@ -15,6 +15,7 @@ import runpy
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from cli.main import app
+from eval.evaluate import evaluate
 from planner.models import EMBEDDED
 from rewards.config import RewardConfig
 from selftrain import run
@@ -75,6 +77,10 @@ def test_a_command_runs(one: Command, desk: pytest.MonkeyPatch) -> None:
         desk.setenv(name, value)
     match one.words:
         case ["evalplanner", *rest]:
+            with desk.context() as whole:
+                whole.setattr("eval.evaluate.evaluate", evaluate)
+                for before in stood_on(one):
+                    ours(before.words[1:])
             ours(rest)
         case ["accelerate", "launch", *rest]:
             launched(rest)
@@ -111,6 +117,14 @@ def test_a_command_runs(one: Command, desk: pytest.MonkeyPatch) -> None:
             assert f'title="{script}"' in (ROOT / one.page).read_text()
         case _:
             pytest.fail(f"{one.page}: no test runs {one.text!r}")
+
+
+def stood_on(one: Command) -> list[Command]:
+    """The commands of the page that made the runs which a command is held `--against`."""
+    made = [run for flag, run in pairwise(one.words) if flag == "--against" and run != "DIR"]
+    found = [other for other in EVERY if other.page == one.page and any(("--out", run) in pairwise(other.words) for run in made)]
+    assert len(found) == len(made), f"{one.page}: nothing on it makes {made}"
+    return found
 
 
 def ours(rest: list[str]) -> None:
