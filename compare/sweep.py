@@ -27,7 +27,7 @@ from eval.report import Table
 from planner.judge import Decide, Judge, OrderRule
 from planner.models import EMBEDDED, model_digest, resolve_model
 from planner.records import Record, digest
-from planner.store import write_text
+from planner.store import read_record, write_text
 from selftrain.lock import lock_run
 from selftrain.stamp import hold_against
 
@@ -205,7 +205,7 @@ def _train(config: SweepConfig, trial: Trial, out: Path) -> Trained:
             train=config.train,
         )  # fmt: skip
         run_child("train", job, folder / "job.json")
-    return Trained.model_validate_json((folder / "trial.json").read_text())
+    return read_record(folder / "trial.json", Trained)
 
 
 def _answers(

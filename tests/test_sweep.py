@@ -140,6 +140,16 @@ def test_a_sweep_names_the_best_and_when_to_stop(toml: Path, monkeypatch: pytest
         sweep(config.model_copy(update={"block": 4}), never)
 
 
+def test_a_trial_whose_record_is_torn_is_named(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compare.sweep.run_child", pretended)
+    config = load_record(toml, SweepConfig)
+    sweep(config, pandalm)
+    (record,) = (Path(config.out) / config.name / "trials").glob("*-1e-05-*/trial.json")
+    record.write_text(record.read_text()[:20])
+    with pytest.raises(UserError, match=f"{record} is not JSON"):
+        sweep(config, never)
+
+
 def test_a_sweep_that_is_going_on_is_left_alone(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one would begin a trial anew, and so delete the checkpoints of the first."""
     monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
