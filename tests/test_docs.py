@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import inspect
+import json
 import os
 import re
 import runpy
@@ -253,6 +254,26 @@ def adapter_at(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_long_run_s_table_is_its_summary() -> None:
+    found = json.loads((ROOT / "docs" / "results" / "cpu.json").read_text())
+
+    def row(one: dict[str, Any], mark: str) -> str:
+        rates = [
+            f"{one[name]:.1%} [{100 * one['ci95'][name][0]:.1f}, {100 * one['ci95'][name][1]:.1f}]"
+            for name in ("accuracy", "position_consistent")
+        ]
+        shares = [f"{one['forced']:.1%}", *(f"{one[name]:.0%}" for name in ("supported", "prejudged", "flip"))]
+        return f"| {' | '.join([one['name'] + mark, one['split'], str(one['n']), *rates, *shares])} |"
+
+    expected = [row(one, "") for one in found["checkpoints"]] + [row(one, " (control)") for one in found["controls"]]
+    lines = (ROOT / "docs" / "learning.md").read_text().splitlines()
+    start = lines.index("| judge | split | n | accuracy | position-consistent | forced | supported | prejudged | order flips |") + 2
+    assert lines[start : start + len(expected) + 1] == [*expected, ""]
 
 
 # -- the site, and the tutorial ----------------------------------------------------------------------------------------
