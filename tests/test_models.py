@@ -85,6 +85,25 @@ def test_weights_that_could_run_code_are_not_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_old_weights_are_made_safetensors_as_the_page_for_pandalm_s_users_says(tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    old, new = tmp_path / "old", tmp_path / "new"
+    shutil.copytree(tiny_model, old)
+    weights = load_file(old / "model.safetensors")
+    torch.save(weights, old / "pytorch_model.bin")
+    (old / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"holds no \*\.safetensors"):
+        resolve_model(str(old))
+    AutoModelForCausalLM.from_pretrained(old).save_pretrained(new)
+    AutoTokenizer.from_pretrained(old).save_pretrained(new)
+    open_tokenizer(resolve_model(str(new)))
+    assert all(torch.equal(weights[name], one) for name, one in load_file(new / "model.safetensors").items())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"), [("nope", "no tracker 'nope'; choose from .*wandb"), ("neptune", "'neptune' is not installed")]
 )
