@@ -1,6 +1,6 @@
 """What each choice of the recipe is worth: one run a cell, each differing from the base in that choice alone, and one table.
 
-    python bench/ablate.py configs/cpu.toml [--only pairing,nll] [--minutes 20] [key=value …]
+    python bench/ablate.py configs/cpu.toml [--only pairing,nll] [--minutes 20] [--json] [key=value …]
 
 Cells run one after the other, unattended; the same command goes on where it stopped, within a cell too, because a cell is a run of its own in
 `runs/<name>-ablate-<cell>`. One that takes longer than `--minutes` in an attempt is stopped, told of, and gone on with next time. Overrides
@@ -138,12 +138,28 @@ def table(results: list[tuple[Cell, Result | str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def entries(results: list[tuple[Cell, Result | str]]) -> list[dict[str, Any]]:
+    """The table for a program; a cell that has no result says why in `why`."""
+    base = next((found for cell, found in results if cell is BASE and isinstance(found, Result)), None)
+    found: list[dict[str, Any]] = []
+    for cell, one in results:
+        named = {"question": cell.question, "answer": cell.answer}
+        if isinstance(one, str):
+            found.append({**named, "why": one})
+            continue
+        scores = {"n": one.n, "accuracy": one.accuracy, "position_consistent": one.consistent, "ci95": one.ci95}
+        against = None if cell is BASE or base is None else verdict(base, one)
+        found.append({**named, **scores, "against_base": against})
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("overrides", nargs="*", help="key=value, for every cell")
     parser.add_argument("--only", default="", help="questions, joined by commas; the base runs anyway")
     parser.add_argument("--minutes", type=float, default=20.0, help="a cell may take in one attempt")
+    parser.add_argument("--json", action="store_true", help="the table as one JSON object on the last line")
     asked = parser.parse_args()
     try:
         planned = plan(asked.config, asked.overrides, set(filter(None, asked.only.split(","))))
@@ -159,6 +175,8 @@ def main() -> int:
         if out is not None:
             write_text(out, table(results))
     print(table(results))
+    if asked.json:
+        print(json.dumps({"cells": entries(results)}))
     return (
         0
         if all(

@@ -99,7 +99,7 @@ def read_questions(path: Path) -> list[Question]:
     Raises:
         UserError: missing, empty, or a row without an instruction; names the place.
     """
-    found = [_fit(value, Question, where, '{"instruction": …}') for where, value in rows(path)]
+    found = [fit(value, Question, where, '{"instruction": …}') for where, value in rows(path)]
     if not found:
         raise UserError(
             f'{path} holds no questions; a row is {{"instruction": …}}, with "input" and "reference" where there are any'
@@ -117,7 +117,7 @@ def read_outputs(path: Path, questions: Sequence[Question]) -> list[str]:
     for where, value in rows(path):
         if isinstance(value, dict) and "response" not in value and "output" in value:
             value = {"response": value["output"]}
-        found.append(value if isinstance(value, str) else _fit(value, _Answer, where, '{"response": …} or a string').response)
+        found.append(value if isinstance(value, str) else fit(value, _Answer, where, '{"response": …} or a string').response)
     if len(found) != len(questions):
         raise UserError(f"{path} holds {len(found)} answers to {len(questions)} questions; it needs one a question, in their order")
     return found
@@ -164,11 +164,16 @@ def read_responses(folder: Path, questions: Sequence[Question]) -> list[str]:
     """
     found = Shards(folder, Completion)
     if any(question.id not in found for question in questions):
-        raise UserError(f"{folder} lacks answers; run the same command again, it goes on")
+        raise UserError(f"{folder} lacks answers; delete it and run the same command again: they are made anew")
     return ["".join(one.text for one in found.get(question.id)) for question in questions]
 
 
-def _fit(value: Any, kind: Any, where: str, form: str) -> Any:
+def fit(value: Any, kind: Any, where: str, form: str) -> Any:
+    """A row of a user's file as a record.
+
+    Raises:
+        UserError: it is none; names the place, what does not fit, and the form.
+    """
     try:
         return kind.model_validate(value)
     except ValidationError as error:

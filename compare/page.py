@@ -45,7 +45,7 @@ def _standings(summary: Summary) -> Table:
     return Table(
         title="Standings",
         note="Bradley-Terry strengths on the Elo scale with a prior of one drawn game against a player at 1000; intervals are 95 % "
-        "bootstraps over questions. A tie is half a win for each; a match without a verdict is in no rating.",
+        "bootstraps over questions: where all questions came out alike they have no width, which is no certainty. A tie is half a win for each; a match without a verdict is in no rating.",
         columns=("candidate", "Elo", "95 %", "won", "lost", "tied", "no verdict"),
         rows=tuple(
             (

@@ -28,6 +28,7 @@ from planner.judge import Judge
 from planner.models import model_digest, resolve_model
 from planner.records import Record, digest
 from planner.store import write_text
+from selftrain.lock import lock_run
 from selftrain.stamp import hold_against
 
 _NAME = re.compile(r"[\w.-]{1,60}")
@@ -51,7 +52,8 @@ def compare(config: CompareConfig, open_judge: Callable[[], Judge]) -> Summary:
     """Compare candidates; `open_judge` is called once all have answered, so that no two models share a process.
 
     Raises:
-        UserError: fewer than two candidates, a name that cannot be a folder, files that do not fit, or a run of other things.
+        UserError: fewer than two candidates, a name that cannot be a folder, files that do not fit, a run of other things, or one that is going
+            on.
     """
     if len(config.candidates) < 2:
         raise UserError("a comparison needs two candidates or more: NAME=PATH NAME=PATH …")
@@ -62,15 +64,16 @@ def compare(config: CompareConfig, open_judge: Callable[[], Judge]) -> Summary:
     questions = read_questions(Path(config.questions))
     responses = {name: _given(path, questions) for name, path in config.candidates.items()}
     hold_against(out / "stamp.json", _stamp(config, questions, responses))
-    answered = {name: given or _answer(config, name, questions, out) for name, given in responses.items()}
-    judge = LazyJudge(open_judge)
-    try:
-        matches = judged(judge, questions, answered, all_pairs(list(config.candidates), len(questions)), out / "judgments")
-    finally:
-        judge.close()
-    return write_summary(
-        matches, out, names=list(config.candidates), judge=config.judge, threshold=config.threshold, seed=config.seed
-    )
+    with lock_run(out):
+        answered = {name: given or _answer(config, name, questions, out) for name, given in responses.items()}
+        judge = LazyJudge(open_judge)
+        try:
+            matches = judged(judge, questions, answered, all_pairs(list(config.candidates), len(questions)), out / "judgments")
+        finally:
+            judge.close()
+        return write_summary(
+            matches, out, names=list(config.candidates), judge=config.judge, threshold=config.threshold, seed=config.seed
+        )
 
 
 def _stamp(config: CompareConfig, questions: Sequence[Question], responses: Mapping[str, list[str] | None]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from eval.report import Table
 from planner.judge import Decide, Judge, OrderRule
 from planner.models import EMBEDDED, model_digest, resolve_model
 from planner.records import Record, digest
-from planner.store import write_text
+from planner.store import read_record, write_text
+from selftrain.lock import lock_run
 from selftrain.stamp import hold_against
 
 
@@ -130,7 +131,7 @@ def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:
     """Train, answer, judge, choose.
 
     Raises:
-        UserError: bad questions or examples, or a sweep that was begun otherwise.
+        UserError: bad questions or examples, or a sweep that was begun otherwise or is going on.
         ModelError: no base model, or no judge, at the path given.
     """
     out = Path(config.out) / config.name
@@ -143,6 +144,11 @@ def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:
         who: model_digest(resolve_model(path)) for who, path in (("model", config.model), ("judge", config.judge.model))
     }
     hold_against(out / "stamp.json", recipe)
+    with lock_run(out):  # another one here would delete what this one trains
+        return _sweep(config, out, questions, open_judge)
+
+
+def _sweep(config: SweepConfig, out: Path, questions: Sequence[Question], open_judge: Callable[[], Judge]) -> SweepResult:
     trained = {trial.name: _train(config, trial, out) for trial in config.grid.trials()}
     answers = {setting.name: _answers(config, setting, trained, questions, out) for setting in config.settings()}
     judge = LazyJudge(open_judge)
@@ -199,7 +205,7 @@ def _train(config: SweepConfig, trial: Trial, out: Path) -> Trained:
             train=config.train,
         )  # fmt: skip
         run_child("train", job, folder / "job.json")
-    return Trained.model_validate_json((folder / "trial.json").read_text())
+    return read_record(folder / "trial.json", Trained)
 
 
 def _answers(

@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
-from compare.candidates import Question, rows
+from compare.candidates import Question, fit, rows
 from planner.errors import UserError
 from planner.models import resolve_model
 from planner.progress import progress_bar
@@ -23,6 +23,7 @@ from selftrain.config import Seed
 Optimizer = Literal["adamw", "sgd"]
 Scheduler = Literal["cosine", "linear", "constant"]
 Tuning = Literal["full", "lora"]
+_EXAMPLE = '{"instruction": …, "response": …}, with "input" where there is one'
 
 
 class Trial(Record):
@@ -50,6 +51,15 @@ class TrainConfig(Record):
     lora_rank: PositiveInt = 8
     lora_alpha: PositiveInt = 16
     seed: Seed = 2023
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> TrainConfig:
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size = {self.batch_size} is no multiple of micro_batch_size = {self.micro_batch_size}: other batches than asked "
+                "for would train"
+            )
+        return self
 
 
 class TrialJob(Record):
@@ -84,8 +94,8 @@ def read_examples(path: Path) -> list[tuple[str, str]]:
     for where, value in rows(path):
         response = value.get("response", value.get("output")) if isinstance(value, dict) else None
         if not isinstance(response, str) or not isinstance(value.get("instruction"), str):
-            raise UserError(f'{where} is no example; a row is {{"instruction": …, "response": …}}, with "input" where there is one')
-        found.append((Question.model_validate(value).pair("", "").question, response))
+            raise UserError(f"{where} is no example; a row is {_EXAMPLE}")
+        found.append((fit(value, Question, where, _EXAMPLE).pair("", "").question, response))
     if len(found) < 2:
         raise UserError(f"{path} holds {len(found)} examples; a trial needs some to train on and some to hold out")
     return found
@@ -112,6 +122,8 @@ def train(job: TrialJob) -> None:
     path = resolve_model(job.model)
     tokenizer = AutoTokenizer.from_pretrained(path)
     made = [_row(question, response, job.ask, tokenizer) for question, response in read_examples(Path(job.data))]
+    if job.ask == "chat" and not tokenizer.chat_template:
+        raise UserError(f'{job.model} has no chat template: set respond.ask = "text", or start from an instruction-tuned model')
     fitting = [row for row in made if _length(row, tokenizer) <= settings.max_length]
     held: list[dict[str, Any]] = []
     kept: list[dict[str, Any]] = []
@@ -146,7 +158,7 @@ def train(job: TrialJob) -> None:
             output_dir=str(out / "checkpoints"), optim={"adamw": "adamw_torch", "sgd": "sgd"}[trial.optimizer],
             learning_rate=trial.learning_rate, lr_scheduler_type=trial.scheduler, num_train_epochs=job.epochs,
             per_device_train_batch_size=settings.micro_batch_size, per_device_eval_batch_size=settings.micro_batch_size,
-            gradient_accumulation_steps=max(1, settings.batch_size // settings.micro_batch_size), save_strategy="epoch",
+            gradient_accumulation_steps=settings.batch_size // settings.micro_batch_size, save_strategy="epoch",
             save_only_model=True, eval_strategy="epoch", logging_strategy="no", report_to="none", seed=settings.seed,
             max_length=None, packing=False, bf16=True, use_cpu=not cuda, dataloader_pin_memory=cuda, disable_tqdm=True,
             model_init_kwargs={"dtype": "float32"},

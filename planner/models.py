@@ -49,7 +49,10 @@ def resolve_model(name: str) -> str:
     if not (path / "config.json").is_file():
         raise ModelError(f"{name} holds no config.json, so it is no model folder")
     if not list(path.glob("*.safetensors")):
-        raise ModelError(f"{name} holds no *.safetensors; other weight formats can run code and are not opened")
+        raise ModelError(
+            f"{name} holds no *.safetensors; other weight formats can run code and are not opened: save it once more by transformers, as "
+            "docs/coming-from-pandalm-judgelm.md says"
+        )
     return str(path)
 
 

@@ -20,7 +20,7 @@ from planner.styles.evalplanner import EvalPlannerStyle, ExecutionForm, PlanKind
 from prompts import PromptSet
 from selftrain.config_file import Count, Fraction, Seed, load_record
 from selftrain.data_config import JudgedForm, PairsConfig, Split
-from selftrain.train_config import DpoConfig, GrpoConfig, LoraConfig, Method, SftConfig, TrainConfig
+from selftrain.train_config import DpoConfig, GrpoConfig, LoraConfig, Method, SftConfig, TrainConfig, check_batch
 
 __all__ = [
     "Config", "Control", "Count", "DpoConfig", "EngineConfig", "Fraction", "GrpoConfig", "HardwareName", "Iteration", "JudgedFile",
@@ -197,12 +197,7 @@ class Config(Record):
         if "sft" not in self.iterations[0].train and self.model == EMBEDDED:
             raise ValueError('the first iteration must train "sft": the embedded seed names no verdict that could be learnt from')
         for name, settings in (("sft", self.sft), ("dpo", self.dpo)):
-            accumulation, rest = divmod(settings.batch_size, settings.micro_batch_size * self.processes)
-            if rest or not accumulation:
-                raise ValueError(
-                    f"{name}.batch_size = {settings.batch_size} is no multiple of {name}.micro_batch_size × processes = "
-                    f"{settings.micro_batch_size} × {self.processes}"
-                )
+            check_batch(name, settings, self.processes)
         if self.trains_grpo:
             self._check_grpo()
         if self.engine.kind == "server":

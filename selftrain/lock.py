@@ -61,5 +61,5 @@ def _take(path: Path, folder: Path) -> IO[str]:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 lock.close()
-                raise UserError(f"{folder} is in use by another process; wait for it, end it, or choose another name=") from None
+                raise UserError(f"{folder} is in use by another process; wait for it, end it, or choose another folder") from None
             time.sleep(_POLL_S)

@@ -42,10 +42,7 @@ def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> 
     )
     path, pairs = folder / "stamp.json", folder / "pairs"
     if path.exists() and ((pairs / ".done").exists() or any(pairs.glob("*/rank-*.jsonl"))):
-        try:
-            old = json.loads(path.read_text())
-        except ValueError as error:
-            raise UserError(f"{path} is not JSON ({error}); restore it, or choose another name=") from None
+        old = _read(path, stamp, "restore it, or choose another name=")
         changed = changed_field(old["recipe"], stamp["recipe"])
         if changed is None and old["prompts"] != stamp["prompts"]:
             changed = f"the text of prompts/{config.prompts}"
@@ -69,15 +66,27 @@ def hold_against(file: Path, recipe: dict[str, Any]) -> None:
     """
     recipe = json.loads(json.dumps(recipe))
     if file.is_file():
-        try:
-            begun = json.loads(file.read_text())
-        except ValueError as error:
-            raise UserError(f"{file} is not JSON ({error}); choose another folder, or delete it to begin anew") from None
+        begun = _read(file, {}, "choose another folder, or delete it to begin anew")
         changed = changed_field(begun, recipe)
         if changed:
             raise UserError(f"{file.parent} was begun with another {changed}; choose another folder, or delete it to begin anew")
     else:
         write_text(file, json.dumps(recipe, indent=2) + "\n")
+
+
+def _read(path: Path, like: dict[str, Any], mend: str) -> dict[str, Any]:
+    """A stamp, with the fields that `like` has.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); {mend}") from None
+    if not isinstance(found, dict) or not like.keys() <= found.keys():
+        raise UserError(f"{path} is no stamp of a run; {mend}")
+    return found
 
 
 def changed_field(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:

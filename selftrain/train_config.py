@@ -41,6 +41,20 @@ class TrainConfig(Record, allow_inf_nan=False):
     """False: rows in the pairs' order, where a pair's two orders, and `builtin` twins, are neighbours and meet in one batch."""
 
 
+def check_batch(name: str, settings: TrainConfig, processes: int) -> None:
+    """Refuse a batch that is no whole number of forward passes on every process.
+
+    Raises:
+        ValueError: names the fields, below `name`.
+    """
+    accumulation, rest = divmod(settings.batch_size, settings.micro_batch_size * processes)
+    if rest or not accumulation:
+        raise ValueError(
+            f"{name}.batch_size = {settings.batch_size} is no multiple of {name}.micro_batch_size × processes = "
+            f"{settings.micro_batch_size} × {processes}"
+        )
+
+
 class SftConfig(TrainConfig):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-6
     warmup_steps: Count = 100

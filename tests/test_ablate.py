@@ -73,6 +73,20 @@ def put_finished(run: Path) -> Path:
     return run / "summary.json"
 
 
+def test_json_is_one_object_last_and_says_what_the_table_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("base-as-configured", "nll-0", "train-forced-no"):
+        put_finished(tmp_path / f"cpu-ablate-{name}")
+    monkeypatch.setattr("sys.argv", ["ablate.py", CPU, f"out={tmp_path}", "--only", "nll,train_forced", "--json"])
+    assert ablate.main() == 0
+    base, nll, refused = json.loads(capsys.readouterr().out.splitlines()[-1])["cells"]
+    assert (base["question"], base["n"], base["accuracy"], base["against_base"]) == ("base", 6, 0.5, None)
+    assert (nll["question"], nll["answer"], nll["against_base"]) == ("nll", "0", "can't tell")
+    assert nll["ci95"]["position_consistent"] == [0.1, 0.9]
+    assert refused.keys() == {"question", "answer", "why"}, "a recipe of findings cannot leave forced verdicts out"
+
+
 @pytest.mark.slow
 def test_a_cell_out_of_time_is_gone_on_with(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """The base is there; the cell is a whole run, here one on problems, whose responses the seed writes first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.judge import Judge
 from planner.styles import STYLES
+from selftrain.lock import lock_run
 
 RUNNER = CliRunner()
 NAMES = ("good", "fair", "poor")
@@ -140,6 +142,34 @@ def model_folder(path: Path, weights: bytes) -> Path:
     (path / "config.json").write_text("{}")
     (path / "model.safetensors").write_bytes(weights)
     return path
+
+
+def test_a_comparison_that_is_going_on_is_left_alone(config: CompareConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    first = compare(config, judge)
+    with lock_run(Path(config.out)), pytest.raises(UserError, match=f"{config.out} is in use by another process"):
+        compare(config, judge)
+    assert compare(config, judge) == first
+
+
+def test_answers_that_were_lost_are_made_anew_as_advised(
+    config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answered(kind: str, job: Any, file: Path) -> None:
+        engine = ScriptedEngine(lambda request, draw: "word")
+        respond(engine, read_questions(Path(job.questions)), Path(job.folder), job.respond)
+
+    monkeypatch.setattr("compare.run.run_child", answered)
+    model = model_folder(tmp_path / "model", b"one")
+    against = config.model_copy(update={"candidates": {"model": str(model), "good": config.candidates["good"]}})
+    first = compare(against, judge)
+    folder = Path(config.out) / "responses" / "model"
+    lines = (folder / "rank-0.jsonl").read_text().splitlines(keepends=True)
+    (folder / "rank-0.jsonl").write_text("".join(lines[:-1]))
+    with pytest.raises(UserError, match=f"{folder} lacks answers; delete it"):
+        compare(against, judge)
+    shutil.rmtree(folder)
+    assert compare(against, judge) == first
 
 
 def test_a_judge_that_is_not_there_or_was_made_anew_is_said_before_anything_is_asked(

@@ -17,13 +17,14 @@ from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.judge import Judge, read_card
 from planner.records import Pair
-from planner.store import write_jsonl
+from planner.store import write_jsonl, write_text
 from planner.styles import STYLES
 from selftrain.config import load_record
 from selftrain.distil import Opinion, Taught, augment, consistent, swap_wording
 from selftrain.distil.files import judgelm_results, pandalm_result, read, read_judgelm, read_pandalm
 from selftrain.distil.rows import ChatRow, TextRow, rows
 from selftrain.distil.run import DistilConfig
+from selftrain.lock import lock_run
 from tests.conftest import ROOT
 from tests.test_compare import longer_wins
 
@@ -275,6 +276,16 @@ JUDGELM_ROW = '{"text": "1 2", "question_body": "q", "answer1_body": "x", "answe
             {"p": json.dumps([PAIRS[0] | {"input": ["x"]}]), "v": '[{"idx": 7, "pandalm_result": 1}]'},
             r"p\[0\]: 'input' is list",
         ),
+        (
+            "pandalm",
+            {"p": json.dumps(PAIRS[:1]), "v": '[{"idx": 7, "pandalm_result": 1}, {"idx": 7, "pandalm_result": 2}]'},
+            r"v\[1\]: idx 7 has a verdict already, in .*v\[0\]",
+        ),
+        (
+            "judgelm",
+            {"p": JUDGELM_ROW.replace('"text"', '"text_w_reference": 5, "text"') % '{"text": "R"}'},
+            r"p:1: 'text_w_reference' is int",
+        ),
         ("judgelm", {"p": JUDGELM_ROW % '{"text": 5}'}, r"p:1: reference: 'text' is int"),
         ("judgelm", {"p": JUDGELM_ROW % "[1]"}, r"p:1: 'reference' is list"),
         ("judgelm", {"p": '{"question_body": "q"}\n'}, r"p:1 holds no judgment"),
@@ -367,3 +378,39 @@ def test_a_distillation_without_rows_is_refused(tiny_model: Path, tmp_path: Path
     (tmp_path / "c.toml").write_text("name = 1")
     result = CliRunner().invoke(app, ["distil", str(tmp_path / "c.toml")])
     assert (result.exit_code, "c.toml: " in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["sft.batch_size=3", "sft.micro_batch_size=2"],
+            "sft.batch_size = 3 is no multiple of sft.micro_batch_size × processes = 2 × 1",
+        ),
+        (["processes=3"], "sft.batch_size = 4 is no multiple of sft.micro_batch_size × processes = 4 × 3"),
+        (["sft.decision_weight=9"], "sft.decision_weight weighs the verdict of an evalplanner style, not of judgelm"),
+        (
+            ["processes=2", "sft.micro_batch_size=2"],
+            "launched with 1 process(es) but the config says processes = 2: add processes=1",
+        ),
+    ],
+)
+def test_what_could_not_train_is_refused_before_a_row_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], message: str
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)  # trainers of other tests leave it behind
+    result = CliRunner().invoke(app, ["distil", str(made(tmp_path, tmp_path / "no-model", "judgelm")), *overrides])
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+    assert not (tmp_path / "taught").exists()
+
+
+def test_a_distillation_that_is_going_on_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    monkeypatch.setattr("selftrain.distil.run._write_rows", lambda *_: pytest.fail("it wrote rows"))
+    write_text(tmp_path / "model" / "config.json", "{}")
+    write_text(tmp_path / "model" / "model.safetensors", "x")
+    (tmp_path / "taught").mkdir()
+    with lock_run(tmp_path / "taught"):
+        result = CliRunner().invoke(app, ["distil", str(made(tmp_path, tmp_path / "model", "judgelm"))])
+    assert (result.exit_code, "taught is in use by another process" in result.stderr) == (2, True), result.output

@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import inspect
+import json
 import os
 import re
 import runpy
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from cli.main import app
+from eval.evaluate import evaluate
 from planner.models import EMBEDDED
 from rewards.config import RewardConfig
 from selftrain import run
@@ -75,6 +78,10 @@ def test_a_command_runs(one: Command, desk: pytest.MonkeyPatch) -> None:
         desk.setenv(name, value)
     match one.words:
         case ["evalplanner", *rest]:
+            with desk.context() as whole:
+                whole.setattr("eval.evaluate.evaluate", evaluate)
+                for before in stood_on(one):
+                    ours(before.words[1:])
             ours(rest)
         case ["accelerate", "launch", *rest]:
             launched(rest)
@@ -111,6 +118,14 @@ def test_a_command_runs(one: Command, desk: pytest.MonkeyPatch) -> None:
             assert f'title="{script}"' in (ROOT / one.page).read_text()
         case _:
             pytest.fail(f"{one.page}: no test runs {one.text!r}")
+
+
+def stood_on(one: Command) -> list[Command]:
+    """The commands of the page that made the runs which a command is held `--against`."""
+    made = [run for flag, run in pairwise(one.words) if flag == "--against" and run != "DIR"]
+    found = [other for other in EVERY if other.page == one.page and any(("--out", run) in pairwise(other.words) for run in made)]
+    assert len(found) == len(made), f"{one.page}: nothing on it makes {made}"
+    return found
 
 
 def ours(rest: list[str]) -> None:
@@ -239,6 +254,26 @@ def adapter_at(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_long_run_s_table_is_its_summary() -> None:
+    found = json.loads((ROOT / "docs" / "results" / "cpu.json").read_text())
+
+    def row(one: dict[str, Any], mark: str) -> str:
+        rates = [
+            f"{one[name]:.1%} [{100 * one['ci95'][name][0]:.1f}, {100 * one['ci95'][name][1]:.1f}]"
+            for name in ("accuracy", "position_consistent")
+        ]
+        shares = [f"{one['forced']:.1%}", *(f"{one[name]:.0%}" for name in ("supported", "prejudged", "flip"))]
+        return f"| {' | '.join([one['name'] + mark, one['split'], str(one['n']), *rates, *shares])} |"
+
+    expected = [row(one, "") for one in found["checkpoints"]] + [row(one, " (control)") for one in found["controls"]]
+    lines = (ROOT / "docs" / "learning.md").read_text().splitlines()
+    start = lines.index("| judge | split | n | accuracy | position-consistent | forced | supported | prejudged | order flips |") + 2
+    assert lines[start : start + len(expected) + 1] == [*expected, ""]
 
 
 # -- the site, and the tutorial ----------------------------------------------------------------------------------------

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from planner.engines.base import EngineError
+from planner.engines.vllm import prompt_ids
 from planner.errors import UserError
 from planner.models import ModelError, open_tokenizer, resolve_model
+from planner.records import Message
 from selftrain.config import Config
 from selftrain.preflight import check_trackers
 from selftrain.stamp import check_stamp
@@ -47,6 +50,21 @@ def test_a_broken_seed_is_one_line(tiny_model: Path, tmp_path: Path, damage: Cal
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("text", "said"), [(None, "chat template"), (NO_SYSTEM, "System role not supported")])
+def test_a_judge_or_candidate_whose_template_cannot_be_asked_is_one_line(tiny_model: Path, text: str | None, said: str) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    chat = (Message(role="system", content="Judge."), Message(role="user", content="A or B?"))
+    assert prompt_ids(tokenizer, (), chat, "")
+    tokenizer.chat_template = text
+    with pytest.raises(EngineError, match=f"does not take a system and user message .*{said}.*--ask text") as raised:
+        prompt_ids(tokenizer, (), chat, "")
+    assert "\n" not in str(raised.value)
+    assert prompt_ids(tokenizer, (), (Message(role="text", content="A or B?"),), "")
+
+
+@pytest.mark.slow
 def test_a_hub_id_that_cannot_be_had_is_one_line() -> None:
     with pytest.raises(ModelError, match="the tokenizer of nobody/nothing cannot be opened") as raised:
         open_tokenizer(resolve_model("nobody/nothing"))
@@ -64,6 +82,25 @@ def test_weights_that_could_run_code_are_not_opened(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_text("")
     with pytest.raises(ModelError, match=r"holds no \*\.safetensors"):
         resolve_model(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_old_weights_are_made_safetensors_as_the_page_for_pandalm_s_users_says(tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    old, new = tmp_path / "old", tmp_path / "new"
+    shutil.copytree(tiny_model, old)
+    weights = load_file(old / "model.safetensors")
+    torch.save(weights, old / "pytorch_model.bin")
+    (old / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"holds no \*\.safetensors"):
+        resolve_model(str(old))
+    AutoModelForCausalLM.from_pretrained(old).save_pretrained(new)
+    AutoTokenizer.from_pretrained(old).save_pretrained(new)
+    open_tokenizer(resolve_model(str(new)))
+    assert all(torch.equal(weights[name], one) for name, one in load_file(new / "model.safetensors").items())
 
 
 @pytest.mark.slow

@@ -51,6 +51,19 @@ def test_a_recipe_on_disk_that_is_torn_is_one_line(tmp_path: Path) -> None:
         hold_against(tmp_path / "stamp.json", {"seed": 3})
 
 
+@pytest.mark.parametrize("text", ["[]", '"recipe"', "{}"])
+def test_a_recipe_on_disk_that_is_none_is_one_line(tmp_path: Path, text: str) -> None:
+    if text != "{}":  # outside of the loop an empty recipe is one
+        write_text(tmp_path / "stamp.json", text)
+        with pytest.raises(UserError, match=r"stamp\.json is no stamp of a run; choose another folder"):
+            hold_against(tmp_path / "stamp.json", {"seed": 3})
+    attempt(tmp_path)
+    write_text(tmp_path / "runs" / "pairs" / ".done", "")
+    write_text(tmp_path / "runs" / "stamp.json", text)
+    with pytest.raises(UserError, match=r"stamp\.json is no stamp of a run; restore it"):
+        attempt(tmp_path)
+
+
 def test_a_run_that_has_made_nothing_may_be_started_otherwise(tmp_path: Path) -> None:
     attempt(tmp_path, "seed=3")
     attempt(tmp_path)

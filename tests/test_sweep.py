@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from planner.judge import Judge
 from planner.store import write_text
 from planner.styles import STYLES
 from selftrain.config import load_record
+from selftrain.lock import lock_run
 from tests.conftest import ROOT
 from tests.test_compare import longer_wins
 
@@ -138,6 +140,27 @@ def test_a_sweep_names_the_best_and_when_to_stop(toml: Path, monkeypatch: pytest
         sweep(config.model_copy(update={"block": 4}), never)
 
 
+def test_a_trial_whose_record_is_torn_is_named(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compare.sweep.run_child", pretended)
+    config = load_record(toml, SweepConfig)
+    sweep(config, pandalm)
+    (record,) = (Path(config.out) / config.name / "trials").glob("*-1e-05-*/trial.json")
+    record.write_text(record.read_text()[:20])
+    with pytest.raises(UserError, match=f"{record} is not JSON"):
+        sweep(config, never)
+
+
+def test_a_sweep_that_is_going_on_is_left_alone(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one would begin a trial anew, and so delete the checkpoints of the first."""
+    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    monkeypatch.setattr("compare.sweep.run_child", never)
+    config = load_record(toml, SweepConfig)
+    folder = Path(config.out) / config.name
+    folder.mkdir(parents=True)
+    with lock_run(folder), pytest.raises(UserError, match=f"{folder} is in use by another process"):
+        sweep(config, never)
+
+
 @pytest.mark.parametrize(("who", "named"), [("base", r"weights\.model"), ("j", r"weights\.judge")])
 def test_other_weights_in_the_same_place_are_another_sweep(
     toml: Path, monkeypatch: pytest.MonkeyPatch, who: str, named: str
@@ -162,6 +185,7 @@ def test_other_weights_in_the_same_place_are_another_sweep(
         ("[1e-5, 2e-4]\nscheduler = [\"cosine\"]\nepochs = 2", "[1e-5]\nscheduler = [\"cosine\"]\nepochs = 1", "nothing to choose"),
         ("[judge]", "[default]\nepoch = 9\ntrial = {optimizer=\"sgd\",learning_rate=1,scheduler=\"linear\",tuning=\"full\"}\n[judge]",
          "is not in the grid"),
+        ("[judge]", "[train]\nbatch_size = 3\nmicro_batch_size = 2\n[judge]", "train: batch_size = 3 is no multiple of micro_batch_size = 2"),
         ("name =", "name", "is not TOML"),
     ],
 )  # fmt: skip
@@ -184,12 +208,30 @@ def test_bad_examples_are_named(tmp_path: Path) -> None:
     file.write_text('{"instruction": "a", "response": "b"}\n{"instruction": "a"}\n')
     with pytest.raises(UserError, match=r"d\.jsonl:2 is no example"):
         read_examples(file)
+    file.write_text(
+        '{"instruction": "a", "response": "b", "input": "on this"}\n{"instruction": "a", "response": "b", "input": 5}\n'
+    )
+    with pytest.raises(UserError, match=r"d\.jsonl:2 does not fit at input .*; a row is"):
+        read_examples(file)
     file.write_text('{"instruction": "a", "response": "b"}\n')
     with pytest.raises(UserError, match="holds 1 examples"):
         read_examples(file)
 
 
 # -- a real trial ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_base_model_without_a_chat_template_is_told_how_to_be_asked(tiny_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / "base"
+    shutil.copytree(tiny_model, model)
+    (model / "chat_template.jinja").unlink()
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"instruction": "Say it.", "response": "it"}\n' * 4)
+    trial = Trial(optimizer="adamw", learning_rate=1e-2, scheduler="linear", tuning="full")
+    job = TrialJob(trial=trial, model=str(model), data=str(data), folder=str(tmp_path), epochs=1, ask="chat", train=TrainConfig())
+    with pytest.raises(UserError, match=r'base has no chat template: set respond\.ask = "text"'):
+        train(job)
 
 
 @pytest.mark.slow

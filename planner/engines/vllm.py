@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from planner.engines.base import Alternatives, Choice, Counters, EngineError, Request
@@ -249,12 +250,23 @@ def cause(error: Exception) -> str:
 
 
 def prompt_ids(tokenizer: Any, special: Any, messages: tuple[Message, ...], prefill: str) -> list[int]:
-    """Token ids of a chat up to the end of the prefill. Ids, not text: a templated string would get a second BOS."""
+    """Token ids of a chat up to the end of the prefill. Ids, not text: a templated string would get a second BOS.
+
+    Raises:
+        EngineError: the model has no chat template, or one that does not take these messages.
+    """
     if messages[0].role == "text":
         plain: list[int] = tokenizer.encode(break_tokens(messages[0].content + prefill, special))
         return plain
     chat = [{"role": m.role, "content": break_tokens(m.content, special)} for m in messages]
-    ids: list[int] = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
+    try:
+        ids: list[int] = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
+    except (ValueError, TemplateError) as error:
+        roles = " and ".join(m.role for m in messages)
+        raise EngineError(
+            f"the model's chat template does not take a {roles} message ({cause(error)}): take an instruction-tuned model whose template "
+            "does, or ask without one (styles pandalm and judgelm; of a compared model, --ask text)"
+        ) from error
     return ids + tokenizer.encode(break_tokens(prefill, special), add_special_tokens=False) if prefill else ids
 
 

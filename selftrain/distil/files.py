@@ -53,7 +53,12 @@ def read(form: JudgedForm, path: Path, verdicts: Path | None = None) -> Iterator
 
 def read_pandalm(pairs: Path, verdicts: Path) -> Iterator[Taught]:
     """A test set joined with the verdicts of a judge, by `idx`. What the judge's own reader called garbage is no verdict."""
-    said = {_field(row, "idx", int, where): (where, row) for where, row in _list(verdicts)}
+    said: dict[int, tuple[str, dict[str, Any]]] = {}
+    for where, row in _list(verdicts):
+        idx = _field(row, "idx", int, where)
+        if idx in said:
+            raise UserError(f"{where}: idx {idx} has a verdict already, in {said[idx][0]}; leave one of the two out")
+        said[idx] = where, row
     for where, row in _list(pairs):
         idx = _field(row, "idx", int, where)
         if idx not in said:
@@ -119,12 +124,12 @@ def read_judgelm(path: Path) -> Iterator[Taught]:
         if not isinstance(text, str):
             raise UserError(f"{where} holds no judgment: neither pred_text nor text")
         given = _reference(row, where)
-        with_reference = row.get("text_w_reference")
+        with_reference = _optional(row, "text_w_reference", where)
         yield Taught(
             pair=judgelm_pair(row, where),
             opinion=_opinion(text),
             given_reference=given,
-            referenced=_opinion(with_reference) if isinstance(with_reference, str) and given else None,
+            referenced=_opinion(with_reference) if with_reference and given else None,
         )
 
 

@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ ROOT = str(Path(__file__).resolve().parent.parent.parent)
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from pydantic import Field, PositiveInt  # noqa: E402
+from pydantic import Field, PositiveInt, model_validator  # noqa: E402
 
 from planner.errors import UserError  # noqa: E402
 from planner.judge import JudgeCard, write_card  # noqa: E402
@@ -29,6 +30,7 @@ from planner.models import EMBEDDED, ModelError, model_digest, resolve_model  # 
 from planner.records import Record  # noqa: E402
 from planner.store import write_jsonl, write_text  # noqa: E402
 from planner.styles import named  # noqa: E402
+from planner.styles.evalplanner import EvalPlannerStyle  # noqa: E402
 from prompts import PromptError  # noqa: E402
 from selftrain.checkpoints import candidates, strip_resume_state  # noqa: E402
 from selftrain.config import Config, Fraction, Iteration, Seed, SftConfig, load_record  # noqa: E402
@@ -36,8 +38,10 @@ from selftrain.data_config import JudgedForm  # noqa: E402
 from selftrain.distil import augment, consistent  # noqa: E402
 from selftrain.distil.files import read  # noqa: E402
 from selftrain.distil.rows import Keep, rows  # noqa: E402
+from selftrain.lock import lock_run  # noqa: E402
 from selftrain.stamp import hold_against  # noqa: E402
 from selftrain.train import TrainJob, train  # noqa: E402
+from selftrain.train_config import check_batch  # noqa: E402
 
 
 class DistilConfig(Record):
@@ -62,7 +66,15 @@ class DistilConfig(Record):
     reference_ratio: Fraction = 0.0
     judge_tokens: PositiveInt = 2048
     processes: PositiveInt = 1
+    """Training processes; the launched size must be this one."""
     sft: SftConfig = SftConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DistilConfig:
+        check_batch("sft", self.sft, self.processes)
+        if self.sft.decision_weight != 1 and not isinstance(named(self.style), EvalPlannerStyle):
+            raise ValueError(f"sft.decision_weight weighs the verdict of an evalplanner style, not of {self.style}: leave it out")
+        return self
 
     @property
     def folder(self) -> Path:
@@ -73,8 +85,15 @@ def distil(config: DistilConfig) -> Path:
     """Make the rows, train on them, and leave the judge's folder, which is returned.
 
     Raises:
-        UserError: a bad file, no row to train on, or a run that was begun with another recipe.
+        UserError: a bad file, no row to train on, a launch of another size, or a run that was begun with another recipe or is
+            going on.
     """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != config.processes:
+        raise UserError(
+            f"launched with {launched} process(es) but the config says processes = {config.processes}: add processes={launched}, or launch "
+            f"with --num_processes {config.processes}"
+        )
     target, file = config.folder / "judge", config.folder / "rows.jsonl"
     main = int(os.environ.get("RANK", "0")) == 0
     if (target / "config.json").is_file() and (target / "judge.json").is_file():
@@ -83,8 +102,14 @@ def distil(config: DistilConfig) -> Path:
     if main:
         recipe = config.model_dump(mode="json", exclude={"out", "processes"}) | {"files": model_digest(start)}
         hold_against(config.folder / "stamp.json", recipe)
-        if not file.exists():
-            _write_rows(config, file)
+    with lock_run(config.folder) if main else nullcontext():
+        _distil(config, start, target, file, main=main)
+    return target
+
+
+def _distil(config: DistilConfig, start: str, target: Path, file: Path, *, main: bool) -> None:
+    if main and not file.exists():
+        _write_rows(config, file)
     while not file.exists():  # the other ranks; where the first fails, the launcher ends them
         time.sleep(0.2)
     settings = Config(
@@ -99,7 +124,6 @@ def distil(config: DistilConfig) -> Path:
         write_card(last, JudgeCard(style=named(config.style), max_tokens=config.judge_tokens))
         last.replace(target)
         shutil.rmtree(out / "cache", ignore_errors=True)
-    return target
 
 
 def _write_rows(config: DistilConfig, file: Path) -> None:
