@@ -37,11 +37,13 @@ class Line(Record, Generic[T]):
 
 
 def cannot_write(error: OSError, path: Path) -> NoReturn:
-    """Turn a full disk, or one that may not be written to, into a line that says so; anything else goes on as it is."""
+    """Turn a full disk, one that may not be written to, or a folder where a file should be, into a line that says so; anything else goes on as it is."""
     if is_disk_full(error):
         raise UserError(f"{path}: {DISK_FULL}") from error
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder, or have it made writable") from None
+    if error.errno in (errno.EISDIR, errno.ENOTDIR):
+        raise UserError(f"{path} cannot be written ({error.strerror}): give the path of a file") from None
     raise error
 
 
@@ -217,6 +219,7 @@ def write_text(path: Path, text: str) -> None:
 
 def append_text(path: Path, line: str) -> None:
     """Append one line to a log of ours; a torn last line of a killed process is cut away first."""
+    _make_folder(path.parent)
     try:
         _cut_torn_tail(path)
         with path.open("a", encoding="utf-8") as file:

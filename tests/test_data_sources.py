@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from selftrain.pairs.constraints import prompts
 from selftrain.pairs.contrast import contrasts
 from selftrain.pairs.math_problems import Problem, problems
 from selftrain.pairs.noisy import Dropped
+from selftrain.pairs.self_taught import parse
 
 Script = Callable[[str, int], str]
 
@@ -336,6 +338,26 @@ def test_a_row_that_is_no_judgment_is_named(tmp_path: Path, row: dict[str, Any],
     path = written(tmp_path / "s.jsonl", [row])
     with pytest.raises(UserError, match=told):
         made(tmp_path, SourceConfig(source="self_taught", path=path))
+
+
+@pytest.mark.parametrize(
+    "piece", ["\n", " \n", "[User Question]\n", "\n[The Start of Assistant A's Answer]\n", "[The End of Assistant A's Answer]\n"]
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_judge_s_prompt_is_read_in_one_pass_whatever_its_answers_hold(piece: str, whole: bool) -> None:
+    """Answers of models hold blank lines until they are stopped, and what others wrote may hold the tags themselves."""
+    row = judged("Name a river.", f"Rhine{piece * 10_000}", "A mountain", "A")
+    if not whole:
+        row["src"] = row["src"].removesuffix("[The End of Assistant B's Answer]")
+    started = time.process_time()
+    if whole:
+        found = parse("f:1", row)
+        assert found is not None
+        assert (found.question, found.a[:5], found.b) == ("Name a river.", "Rhine", "A mountain")
+    else:
+        with pytest.raises(UserError, match="between their tags"):
+            parse("f:1", row)
+    assert time.process_time() - started < 2
 
 
 # -- published preferences -----------------------------------------------------------------------------------------------
