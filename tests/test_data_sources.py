@@ -281,6 +281,19 @@ def constrained(name: str, **arguments: Any) -> dict[str, Any]:
         (constrained("keywords:frequency", keyword=5, relation="at least", frequency=1), "keyword is 5, not a text"),
         (constrained("length_constraints:number_words", relation="more than", num_words=3), "'less than' or 'at least'"),
         (constrained("length_constraints:number_words", relation="at least", num_words="three"), "not a whole number"),
+        (
+            constrained("length_constraints:number_words", relation="at least", num_words=math.nan),
+            "num_words is nan, not a whole number",
+        ),
+        (
+            constrained("length_constraints:number_words", relation="at least", num_words=math.inf),
+            "num_words is inf, not a whole number",
+        ),
+        (constrained("detectable_format:number_bullet_lists", num_bullets=-1), "num_bullets is -1, not a whole number from 0"),
+        (
+            constrained("length_constraints:nth_paragraph_first_word", num_paragraphs=2, nth_paragraph=0, first_word="a"),
+            "not a whole number from 1",
+        ),
     ],
 )
 def test_a_bad_row_of_constraints_is_named(tmp_path: Path, row: dict[str, Any], told: str) -> None:
@@ -288,6 +301,20 @@ def test_a_bad_row_of_constraints_is_named(tmp_path: Path, row: dict[str, Any], 
     with pytest.raises(UserError, match=told) as raised:
         list(prompts(SourceConfig(source="constraints", path=path)))
     assert str(raised.value).startswith(f"{path}:1: ")
+
+
+@pytest.mark.parametrize(
+    "text", ["- an item of a list\n" * 1_000 + "see www.example.org", "\n" * 50_000, "*" * 50_000, "- " * 20_000]
+)
+def test_checks_take_no_longer_than_a_text_is_long(text: str) -> None:
+    counts = {"relation": "at least", "num_sentences": 2}
+    constraints = (
+        ("length_constraints:number_sentences", counts), ("detectable_format:number_bullet_lists", {"num_bullets": 3}),
+        ("detectable_content:postscript", {"postscript_marker": "P.S."}), ("detectable_format:number_highlighted_sections", {"num_highlights": 1}),
+    )  # fmt: skip
+    started = time.process_time()
+    assert broken(text, constraints)
+    assert time.process_time() - started < 2
 
 
 # -- the self-taught evaluator's set -------------------------------------------------------------------------------------
