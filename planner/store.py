@@ -47,7 +47,12 @@ def cannot_write(error: OSError, path: Path) -> NoReturn:
     raise error
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it is in; it may be there.
+
+    Raises:
+        UserError: a file is in the way, or it may not be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,7 +68,7 @@ class Shard(Generic[T]):
         self.path = folder / f"rank-{rank}.jsonl"
 
     def __enter__(self) -> Shard[T]:
-        _make_folder(self.path.parent)
+        make_folder(self.path.parent)
         try:
             _cut_torn_tail(self.path)
             # Unbuffered: a line is with the kernel once `append` returns, so a killed process loses none.
@@ -157,7 +162,7 @@ class Shards(Generic[T]):
 
 def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:
     """Write a file whole: it appears complete or not at all. Returns the number of lines."""
-    _make_folder(path.parent)
+    make_folder(path.parent)
     scratch = path.with_name(path.name + ".part")
     count = 0
     try:
@@ -208,7 +213,7 @@ def read_record(path: Path, record: type[T]) -> T:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole."""
-    _make_folder(path.parent)
+    make_folder(path.parent)
     scratch = path.with_name(path.name + ".part")
     try:
         scratch.write_text(text, encoding="utf-8")
@@ -219,7 +224,7 @@ def write_text(path: Path, text: str) -> None:
 
 def append_text(path: Path, line: str) -> None:
     """Append one line to a log of ours; a torn last line of a killed process is cut away first."""
-    _make_folder(path.parent)
+    make_folder(path.parent)
     try:
         _cut_torn_tail(path)
         with path.open("a", encoding="utf-8") as file:

@@ -197,6 +197,19 @@ def test_a_finished_build_opens_no_engine_and_another_recipe_is_refused(tmp_path
         build(found, never, lambda _: None)
 
 
+def test_two_processes_are_not_at_one_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    found = config(tmp_path)
+
+    def opened(_: EngineConfig, model: str, seed: int) -> Engine:
+        with pytest.raises(UserError, match="is in use by another process"):
+            build(found, never, lambda _: None)
+        return ScriptedEngine()
+
+    build(found, opened, lambda _: None)
+    build(found, never, lambda _: None)
+
+
 def cut(file: Path) -> None:
     """Leave out the last line: what remains is as well-formed as before."""
     lines = file.read_bytes().splitlines(keepends=True)

@@ -21,10 +21,11 @@ from pathlib import Path
 from planner.engines.base import Engine
 from planner.models import model_digest, resolve_model
 from planner.records import digest
-from planner.store import write_text
+from planner.store import make_folder, write_text
 from prompts import text_digest
 from selftrain.config import EngineConfig
 from selftrain.data_config import ENGINE_SOURCES
+from selftrain.lock import lock_run
 from selftrain.markers import check_marker, write_marker
 from selftrain.pairs import sources
 from selftrain.pairs.build_config import DataConfig
@@ -41,8 +42,15 @@ def build(config: DataConfig, open_engine: Open, say: Callable[[str], None] = pr
     """Do what is still owed of a build. One engine, opened only where a source needs it, closed before anything is compared.
 
     Raises:
-        UserError: another recipe in the same folder, a bad row, too few pairs for the splits, or a file that is not as its step left it.
+        UserError: another recipe in the same folder, a bad row, too few pairs for the splits, a file that is not as its step left it,
+            or another process is at the same build.
     """
+    make_folder(config.folder)
+    with lock_run(config.folder):
+        return _build(config, open_engine, say)
+
+
+def _build(config: DataConfig, open_engine: Open, say: Callable[[str], None]) -> Card:
     _check_stamp(config)
     folders = [config.folder / f"source-{number}" for number in range(1, len(config.sources) + 1)]
     _ask(config, folders, open_engine)
