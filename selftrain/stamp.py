@@ -73,8 +73,6 @@ def hold_against(file: Path, recipe: dict[str, Any]) -> None:
             begun = json.loads(file.read_text())
         except ValueError as error:
             raise UserError(f"{file} is not JSON ({error}); choose another folder, or delete it to begin anew") from None
-        if not isinstance(begun, dict):
-            raise UserError(f"{file} holds no recipe; choose another folder, or delete it to begin anew")
         changed = changed_field(begun, recipe)
         if changed:
             raise UserError(f"{file.parent} was begun with another {changed}; choose another folder, or delete it to begin anew")
