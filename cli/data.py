@@ -13,7 +13,18 @@ from cli.terminal import mendable, plain, stdout_kept, visible
 if TYPE_CHECKING:
     from planner.records import LabeledPair
 
-app = typer.Typer(help="Build training pairs, and look at them.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help=(
+        "Build training pairs, and look at them.\n\n"
+        "\b\n"
+        "Examples:\n"
+        "  evalplanner data build configs/data/math.toml name=mine sources.0.path=train.jsonl\n"
+        "  evalplanner data inspect data/mine/train-1.jsonl --pairs 3\n\n"
+        "Exit status: 0 done, 2 something that you can mend (one line on stderr says what), 130 stopped by Ctrl-C."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command()

@@ -24,11 +24,13 @@ from cli.models import models
 from cli.report import report
 from cli.serve import serve
 from cli.sweep import sweep
+from cli.terminal import Commands
 from cli.train import train
 from cli.ui import ui
 
 app = typer.Typer(
     name="evalplanner",
+    cls=Commands,
     help=(
         "A judge that plans before it judges: train it from its own verdicts, and ask it which of two responses is better.\n\n"
         "\b\n"
@@ -36,7 +38,7 @@ app = typer.Typer(
         '  evalplanner judge runs/demo/M2_DPO -i "Name a river in French." -a "La Loire." -b "The Loire."\n'
         "  evalplanner eval judgebench --judge runs/demo/M2_DPO --data judgebench/\n\n"
         "`evalplanner --install-completion` teaches your shell to complete commands and options.\n\n"
-        "Exit status: 0 done, 2 something that you can mend (stderr says what), 130 stopped by Ctrl-C."
+        "Exit status: 0 done, 2 something that you can mend (one line on stderr says what), 130 stopped by Ctrl-C."
     ),
     no_args_is_help=True,
     # Plain help: square brackets in it are text.

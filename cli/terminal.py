@@ -7,9 +7,11 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+from typer._click.exceptions import NoArgsIsHelpError
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -43,6 +45,33 @@ def mendable() -> Iterator[None]:
     except (EngineError, ModelError, PromptError, UserError) as error:
         typer.echo(f"error: {visible(' '.join(str(error).split()))}", err=True)
         raise typer.Exit(2) from None
+
+
+@contextmanager
+def _typed_right() -> Iterator[None]:
+    """What typer says of wrong arguments becomes one line on stderr and exit status 2; a command group by itself still shows its help."""
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except typer.TyperException as error:
+        said = " ".join(error.format_message().split()).removesuffix(".")
+        context = getattr(error, "ctx", None)
+        page = f"{context.command_path} --help" if context else "--help"
+        typer.echo(f"error: {visible(said[:1].lower() + said[1:])}; see {page}", err=True)
+        raise typer.Exit(2) from None
+
+
+class Commands(TyperGroup):
+    """A group of commands that tells of wrong arguments, its own and its commands', as of every error: in one line."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _typed_right():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, *args: Any) -> Any:
+        with _typed_right():
+            return super().invoke(*args)
 
 
 @contextmanager

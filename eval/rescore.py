@@ -32,7 +32,7 @@ from eval.benchmarks.base import Percentages, percent
 from eval.benchmarks.rewardbench import rescore as rescore_rewardbench
 from eval.judged import Judged
 from eval.metrics import longer_preference
-from planner.errors import UserError
+from planner.errors import Arguments, UserError
 
 _SCORES_ALONE: dict[str, Callable[[Path], Percentages]] = {
     "rewardbench": rescore_rewardbench,
@@ -96,9 +96,7 @@ def strictly(judged: Sequence[Judged]) -> Percentages:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m eval.rescore", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Arguments(prog="python -m eval.rescore", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benchmark", choices=BENCHMARKS)
     parser.add_argument("file", type=Path, help="the judge's own output file")
     parser.add_argument(

@@ -1,10 +1,10 @@
 """Measure a judge on a benchmark: ask, keep every judgment, score by the authors' protocol and by ours, report.
 
-    python -m eval.run judgebench --judge runs/demo/M2_DPO --data judgebench/ --limit 40
-    python -m eval.run pairs --judge server:http://127.0.0.1:8000/v1#my-judge --data mine.jsonl --votes 8
-    python -m eval.run llmbar --judge embedded --data Dataset/LLMBar/Natural --against runs/eval/llmbar-demo-M2_DPO
+    evalplanner eval judgebench --judge runs/demo/M2_DPO --data judgebench/ --limit 40
+    evalplanner eval pairs --judge server:http://127.0.0.1:8000/v1#my-judge --data mine.jsonl --votes 8
+    evalplanner eval llmbar --judge embedded --data Dataset/LLMBar/Natural --against runs/eval/llmbar-demo-M2_DPO
 
-`evalplanner eval` is the same. The same command again goes on where it stopped; with other settings it is refused. A run's folder
+`python -m eval.run` is the same. The same command again goes on where it stopped; with other settings it is refused. A run's folder
 holds `recipe.json`, `pairs.jsonl`, `judgments/`, and the reports `report.json`, `report.html`, `report.md`.
 
 Exit status: 0 done, 2 something that you can mend (one line on stderr says what), 130 stopped by Ctrl-C.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.engines.base import EngineError
-from planner.errors import UserError
+from planner.errors import Arguments, UserError
 from planner.models import ModelError
 from prompts import PromptError
 
@@ -47,7 +47,7 @@ def _positive(text: str) -> int:
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = Arguments(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument(
         "benchmark", help="rewardbench, rewardbench2, judgebench, rmbench, followbench, pandalm, judgelm, llmbar, autoj, mtbench, evalbiasbench, hhh, pairs"
     )  # fmt: skip

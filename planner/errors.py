@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 from types import TracebackType
+from typing import NoReturn
 
 LOST_PEER = 3
 """Exit status of a training child that ends because another rank is gone: not the cause, which that rank says itself."""
@@ -20,6 +22,13 @@ _SAID = (
 
 class UserError(RuntimeError):
     """Printed without a trace by every command; exit status 2."""
+
+
+class Arguments(argparse.ArgumentParser):
+    """argparse, that says in one line what it cannot make of a command's arguments; exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
 def is_disk_full(error: BaseException) -> bool:

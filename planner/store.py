@@ -37,15 +37,22 @@ class Line(Record, Generic[T]):
 
 
 def cannot_write(error: OSError, path: Path) -> NoReturn:
-    """Turn a full disk, or one that may not be written to, into a line that says so; anything else goes on as it is."""
+    """Turn a full disk, one that may not be written to, or a folder where a file should be, into a line that says so; anything else goes on as it is."""
     if is_disk_full(error):
         raise UserError(f"{path}: {DISK_FULL}") from error
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder, or have it made writable") from None
+    if error.errno in (errno.EISDIR, errno.ENOTDIR):
+        raise UserError(f"{path} cannot be written ({error.strerror}): give the path of a file") from None
     raise error
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it is in; it may be there.
+
+    Raises:
+        UserError: a file is in the way, or it may not be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -61,7 +68,7 @@ class Shard(Generic[T]):
         self.path = folder / f"rank-{rank}.jsonl"
 
     def __enter__(self) -> Shard[T]:
-        _make_folder(self.path.parent)
+        make_folder(self.path.parent)
         try:
             _cut_torn_tail(self.path)
             # Unbuffered: a line is with the kernel once `append` returns, so a killed process loses none.
@@ -155,7 +162,7 @@ class Shards(Generic[T]):
 
 def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:
     """Write a file whole: it appears complete or not at all. Returns the number of lines."""
-    _make_folder(path.parent)
+    make_folder(path.parent)
     scratch = path.with_name(path.name + ".part")
     count = 0
     try:
@@ -206,7 +213,7 @@ def read_record(path: Path, record: type[T]) -> T:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole."""
-    _make_folder(path.parent)
+    make_folder(path.parent)
     scratch = path.with_name(path.name + ".part")
     try:
         scratch.write_text(text, encoding="utf-8")
@@ -217,6 +224,7 @@ def write_text(path: Path, text: str) -> None:
 
 def append_text(path: Path, line: str) -> None:
     """Append one line to a log of ours; a torn last line of a killed process is cut away first."""
+    make_folder(path.parent)
     try:
         _cut_torn_tail(path)
         with path.open("a", encoding="utf-8") as file:

@@ -108,9 +108,9 @@ def load_reward_config(path: str | Path | None = None) -> RewardConfig:
     try:
         return RewardConfig.model_validate(tomllib.loads(Path(named).read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{named} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise UserError(f"{named} cannot be read: {getattr(error, 'strerror', None) or error}; give a TOML file in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{named} is not TOML: {error}") from None
+        raise UserError(f"{named} is not TOML: {error}; mend it there") from None
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"])) or "config"

@@ -30,10 +30,12 @@ def load_record(path: str | Path, kind: type[R], overrides: list[str] | None = N
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; shipped configs are in configs/") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; give a TOML file, such as one of configs/") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not TOML: {error}") from None
+        raise UserError(f"{path} is not TOML: {error}; mend it there") from None
     for override in overrides or []:
         _apply(tree, override)
     try:

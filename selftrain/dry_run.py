@@ -89,7 +89,7 @@ def read_launch(path: str, config: Config) -> Launch:
     try:
         found = _LaunchFile.model_validate(yaml.safe_load(Path(path).read_text()))
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}; take one of configs/accelerate/") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path} is no YAML ({' '.join(str(error).split())}); mend it, or take one of configs/accelerate/"

@@ -26,7 +26,7 @@ from planner.records import digest
 from planner.store import append_text, read_log, write_text
 from selftrain.config import Config
 from selftrain.lock import lock_rank, lock_run
-from selftrain.markers import check_marker, write_marker
+from selftrain.markers import once
 
 _LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",
                        "ROLE_WORLD_SIZE", "ROLE_NAME", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")  # fmt: skip
@@ -92,19 +92,10 @@ class World:
     def once(self, marker: Path, work: Callable[[], None], leaves: Sequence[str] = (), *, anew: Path | None = None) -> None:
         """Rank 0 does `work` unless `marker` says that it is done; the others wait for the marker, on disk, at no cost.
 
-        Args:
-            leaves: patterns of the files that the step leaves, below the marker's folder.
-            anew: what has to go with the marker for the step to be done again; None: the file that is not as it was left.
-
-        Raises:
-            UserError: a file is not as a finished step left it.
+        Args and Raises: as `markers.once`.
         """
-        if self.rank == 0 and not marker.exists():
-            work()
-            if not marker.exists():  # a step may write its marker itself, with what it decided
-                write_marker(marker, leaves)
-        elif self.rank == 0 and leaves:
-            check_marker(marker, anew)
+        if self.rank == 0:
+            once(marker, work, leaves, anew=anew)
         else:
             self.wait_for(marker)
 

@@ -6,7 +6,7 @@ A file that was cut at a line's end is as well-formed as before; only its length
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from planner.errors import UserError
@@ -22,6 +22,24 @@ class Left(Record):
 
     files: dict[str, int]
     """Bytes by path, below the marker's folder."""
+
+
+def once(marker: Path, work: Callable[[], None], leaves: Sequence[str] = (), *, anew: Path | None = None) -> None:
+    """Do `work` unless `marker` says that it is done.
+
+    Args:
+        leaves: patterns of the files that the step leaves, below the marker's folder.
+        anew: what has to go with the marker for the step to be done again; None: the file that is not as it was left.
+
+    Raises:
+        UserError: a file is not as a finished step left it.
+    """
+    if not marker.exists():
+        work()
+        if not marker.exists():  # a step may write its marker itself, with what it decided
+            write_marker(marker, leaves)
+    elif leaves:
+        check_marker(marker, anew)
 
 
 def write_marker(marker: Path, leaves: Sequence[str]) -> None:

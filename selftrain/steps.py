@@ -90,7 +90,7 @@ class Run:
                 sources.check(self.config.pairs)
                 self.shop.sample("pairs", AskJob(folder=str(self.folder / "pairs"), model=self._name_for_engine(self.seed)))
                 self.world.all_done(asked)
-            self.world.once(asked, lambda: None, ("*/rank-*.jsonl",))
+            self.world.once(asked, lambda: None, sources.asked_files(self.config.pairs))
 
         def work() -> None:
             started = time.monotonic()

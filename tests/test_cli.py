@@ -378,6 +378,33 @@ def test_what_can_be_mended_is_one_line_and_status_2(arguments: list[str], says:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nosuch"], "no such command 'nosuch'; see evalplanner --help"),
+        (["jugde"], "no such command 'jugde'. Did you mean 'judge', 'grade'?; see evalplanner --help"),
+        (["--nosuch"], "no such option: --nosuch; see evalplanner --help"),
+        (["judge"], "missing argument 'MODEL'; see evalplanner judge --help"),
+        (["train", "--jsn"], "no such option: --jsn (Possible options: --json); see evalplanner train --help"),
+        (["data", "build"], "missing argument 'CONFIG'; see evalplanner data build --help"),
+        (["data", "nosuch"], "no such command 'nosuch'; see evalplanner data --help"),
+        (["ui", "--port", "70000"], "invalid value for '--port': Input should be less than or equal to 65535; see evalplanner ui --help"),
+        (["models", "--runs"], "option '--runs' requires an argument; see --help"),
+        (["models", "--\x1b[2J\nx"], "no such option: --\\x1b[2J\\x0ax; see evalplanner models --help"),
+        (["eval"], "the following arguments are required: benchmark, --judge; see evalplanner eval --help"),
+        (["eval", "pairs", "--judge", "x", "--limit", "0"], "argument --limit: '0' is no number from 1; see evalplanner eval --help"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_one_line_that_names_the_help_page(arguments: list[str], says: str) -> None:
+    result = RUNNER.invoke(app, arguments, prog_name="evalplanner")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"error: {says}\n")
+
+
+@pytest.mark.parametrize("group", [[], ["data"]], ids=["evalplanner", "data"])
+def test_a_group_of_commands_by_itself_shows_its_help(group: list[str]) -> None:
+    assert "Commands:" in RUNNER.invoke(app, group).output
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
     [
         (None, "is not there: give a file of pairs, e.g. data/mine/train-1.jsonl"),
@@ -435,7 +462,7 @@ def test_train_s_table_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "command", [[], *([name] for name in COMMANDS if name != "eval"), ["data", "build"], ["data", "inspect"]], ids=" ".join
+    "command", [[], *([name] for name in COMMANDS), ["data"], ["data", "build"], ["data", "inspect"]], ids=" ".join
 )
 def test_help_has_a_worked_example_and_the_exit_status(command: list[str]) -> None:
     result = RUNNER.invoke(app, [*command, "--help"])

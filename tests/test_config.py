@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (b'name = "a"\nname = "b"\n', "is not TOML: Cannot overwrite a value"),
         (b"[pairs\n", "is not TOML"),
         (b"a = " + b"[" * 5000, "is not TOML"),
-        (b'name = "\xff"\n', "cannot be read: 'utf-8' codec"),
+        (b'name = "\xff"\n', "is not UTF-8: invalid start byte at byte 8; save it"),
     ],
 )
 def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, what: str) -> None:
@@ -76,7 +76,7 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes, what: 
 
 
 def test_a_folder_is_no_config(tmp_path: Path) -> None:
-    assert refused(tmp_path).startswith(f"{tmp_path} cannot be read: ")
+    assert refused(tmp_path).startswith(f"{tmp_path} cannot be read: Is a directory; give a TOML file")
 
 
 # -- wrong keys and values ---------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,71 @@ def test_a_finished_build_opens_no_engine_and_another_recipe_is_refused(tmp_path
     sums(tmp_path / "sums.jsonl", 61)
     with pytest.raises(UserError, match=r"sums\.jsonl"):
         build(found, never, lambda _: None)
+
+
+def test_two_processes_are_not_at_one_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    found = config(tmp_path)
+
+    def opened(_: EngineConfig, model: str, seed: int) -> Engine:
+        with pytest.raises(UserError, match="is in use by another process"):
+            build(found, never, lambda _: None)
+        return ScriptedEngine()
+
+    build(found, opened, lambda _: None)
+    build(found, never, lambda _: None)
+
+
+def cut(file: Path) -> None:
+    """Leave out the last line: what remains is as well-formed as before."""
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:-1]))
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink], ids=["cut", "gone"])
+@pytest.mark.parametrize(
+    ("marker", "name"),
+    [(".asked", "solutions/rank-0.jsonl"), (".cleaned", "clean/pairs.jsonl"), (".cleaned", "clean/removed.jsonl"), (".cleaned", "source.json")],
+)  # fmt: skip
+def test_a_file_that_is_not_as_its_step_left_it_is_named_and_made_anew(
+    tmp_path: Path, marker: str, name: str, damage: Callable[[Path], None]
+) -> None:
+    # Some pairs are left out for their length, so that no file is empty.
+    found = config(tmp_path, hygiene={"near_duplicates": 0, "balance_length": True}, splits={"train-1": 3})
+    found = found.model_copy(update={"sources": found.sources[:1]})
+    build(found, scripted, lambda _: None)
+    whole, source = files(found.folder), found.folder / "source-1"
+    if marker == ".asked":  # as of a build that stopped before it was cleaned
+        (source / ".cleaned").unlink()
+    damage(source / name)
+    with pytest.raises(
+        UserError, match=rf"^{source / name} .*; restore it, or delete {source / marker} and {source / name} and run"
+    ):
+        build(found, never, lambda _: None)
+    (source / marker).unlink()
+    (source / name).unlink(missing_ok=True)
+    build(found, scripted if marker == ".asked" else never, lambda _: None)
+    assert files(found.folder) == whole
+
+
+def test_comparisons_are_no_part_of_what_the_engine_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked again as advised, a source still has some of its comparisons, and gets more once the engine is through."""
+    found = config(tmp_path)
+    build(found, scripted, lambda _: None)
+    source = found.folder / "source-1"
+    for name in (".asked", ".cleaned", "solutions/rank-0.jsonl"):
+        (source / name).unlink()
+    cut(source / "marks" / "rank-0.jsonl")
+    with monkeypatch.context() as patch:
+        patch.setattr("selftrain.pairs.card.clean", _read_and_stop)
+        with pytest.raises(InterruptedError):
+            build(found, scripted, lambda _: None)
+    build(found, never, lambda _: None)
+
+
+def _read_and_stop(made: Iterable[LabeledPair], *_: object) -> None:
+    assert list(made)
+    raise InterruptedError
 
 
 def test_a_file_that_changed_anywhere_or_a_folder_that_did_is_another(tmp_path: Path) -> None:

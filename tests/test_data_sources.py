@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from selftrain.pairs.constraints import prompts
 from selftrain.pairs.contrast import contrasts
 from selftrain.pairs.math_problems import Problem, problems
 from selftrain.pairs.noisy import Dropped
+from selftrain.pairs.self_taught import parse
 
 Script = Callable[[str, int], str]
 
@@ -279,6 +281,19 @@ def constrained(name: str, **arguments: Any) -> dict[str, Any]:
         (constrained("keywords:frequency", keyword=5, relation="at least", frequency=1), "keyword is 5, not a text"),
         (constrained("length_constraints:number_words", relation="more than", num_words=3), "'less than' or 'at least'"),
         (constrained("length_constraints:number_words", relation="at least", num_words="three"), "not a whole number"),
+        (
+            constrained("length_constraints:number_words", relation="at least", num_words=math.nan),
+            "num_words is nan, not a whole number",
+        ),
+        (
+            constrained("length_constraints:number_words", relation="at least", num_words=math.inf),
+            "num_words is inf, not a whole number",
+        ),
+        (constrained("detectable_format:number_bullet_lists", num_bullets=-1), "num_bullets is -1, not a whole number from 0"),
+        (
+            constrained("length_constraints:nth_paragraph_first_word", num_paragraphs=2, nth_paragraph=0, first_word="a"),
+            "not a whole number from 1",
+        ),
     ],
 )
 def test_a_bad_row_of_constraints_is_named(tmp_path: Path, row: dict[str, Any], told: str) -> None:
@@ -286,6 +301,20 @@ def test_a_bad_row_of_constraints_is_named(tmp_path: Path, row: dict[str, Any], 
     with pytest.raises(UserError, match=told) as raised:
         list(prompts(SourceConfig(source="constraints", path=path)))
     assert str(raised.value).startswith(f"{path}:1: ")
+
+
+@pytest.mark.parametrize(
+    "text", ["- an item of a list\n" * 1_000 + "see www.example.org", "\n" * 50_000, "*" * 50_000, "- " * 20_000]
+)
+def test_checks_take_no_longer_than_a_text_is_long(text: str) -> None:
+    counts = {"relation": "at least", "num_sentences": 2}
+    constraints = (
+        ("length_constraints:number_sentences", counts), ("detectable_format:number_bullet_lists", {"num_bullets": 3}),
+        ("detectable_content:postscript", {"postscript_marker": "P.S."}), ("detectable_format:number_highlighted_sections", {"num_highlights": 1}),
+    )  # fmt: skip
+    started = time.process_time()
+    assert broken(text, constraints)
+    assert time.process_time() - started < 2
 
 
 # -- the self-taught evaluator's set -------------------------------------------------------------------------------------
@@ -336,6 +365,26 @@ def test_a_row_that_is_no_judgment_is_named(tmp_path: Path, row: dict[str, Any],
     path = written(tmp_path / "s.jsonl", [row])
     with pytest.raises(UserError, match=told):
         made(tmp_path, SourceConfig(source="self_taught", path=path))
+
+
+@pytest.mark.parametrize(
+    "piece", ["\n", " \n", "[User Question]\n", "\n[The Start of Assistant A's Answer]\n", "[The End of Assistant A's Answer]\n"]
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_judge_s_prompt_is_read_in_one_pass_whatever_its_answers_hold(piece: str, whole: bool) -> None:
+    """Answers of models hold blank lines until they are stopped, and what others wrote may hold the tags themselves."""
+    row = judged("Name a river.", f"Rhine{piece * 10_000}", "A mountain", "A")
+    if not whole:
+        row["src"] = row["src"].removesuffix("[The End of Assistant B's Answer]")
+    started = time.process_time()
+    if whole:
+        found = parse("f:1", row)
+        assert found is not None
+        assert (found.question, found.a[:5], found.b) == ("Name a river.", "Rhine", "A mountain")
+    else:
+        with pytest.raises(UserError, match="between their tags"):
+            parse("f:1", row)
+    assert time.process_time() - started < 2
 
 
 # -- published preferences -----------------------------------------------------------------------------------------------

@@ -395,10 +395,12 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(tmp_path: Path, monkeyp
 
 
 def test_other_errors_of_the_disk_are_not_called_full(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="File name too long"):
+        append_text(tmp_path / ("x" * 300), "x")
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(UserError, match=r"file cannot be made \(File exists\): choose another folder"):
         append_text(tmp_path / "file" / "log", "x")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(UserError, match=r"folder cannot be written \(Is a directory\): give the path of a file"):
         write_text(_made(tmp_path / "folder" / "x").parent, "x")
 
 

@@ -127,6 +127,17 @@ def test_votes_are_pairs_that_a_run_trains_on(tmp_path: Path) -> None:
     assert {getattr(one.pair, f"response_{one.better.lower()}") for one in found} == {"The Alps.", "The Loire."}
 
 
+@pytest.mark.parametrize("votes", ["folder", "file/votes.jsonl"])
+def test_a_vote_that_cannot_be_kept_is_said(tmp_path: Path, votes: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    *_, last = judge_in_parts(judge(), PAIR)
+    assert last.judgment is not None
+    at = Desk(["one"], tmp_path / votes, lambda model, style: judge())
+    with pytest.raises(UserError, match=r"cannot be (written|made) \(.*\): (give the path of a file|choose another folder)"):
+        at.vote(PAIR, last.judgment.model_copy(update={"verdict": "A"}), right=True)
+
+
 @pytest.mark.parametrize(
     ("instruction", "responses", "plan", "said"),
     [

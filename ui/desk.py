@@ -82,7 +82,7 @@ class Desk:
         """Append a labelled pair, in the form that `pairs.source = "jsonl"` reads; returns the name of the better response.
 
         Raises:
-            UserError: the judge named neither response, so that no label follows from the vote.
+            UserError: the judge named neither response, so that no label follows from the vote, or the file cannot be written.
         """
         if judgment.verdict not in ("A", "B"):
             raise UserError("the judge named neither response, so nothing follows from a vote; no pair was kept")
@@ -93,7 +93,6 @@ class Desk:
         row = {"instruction": pair.question, "chosen": chosen, "rejected": rejected, "kind": "vote", "said": judgment.verdict}
         if pair.reference:  # what the judge was shown, it is trained to be shown
             row["reference"] = pair.reference
-        self.votes.parent.mkdir(parents=True, exist_ok=True)
         append_text(self.votes, json.dumps(row))
         return better
 

@@ -11,7 +11,6 @@ compare with no published number.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 from eval.benchmarks.base import Benchmark, Percentages, Row, files, percent, placed, read
 from eval.judged import Judged
 from planner.engines.base import Engine, EngineError, Request, Sampling
-from planner.errors import UserError
+from planner.errors import Arguments, UserError
 from planner.models import ModelError
 from planner.records import LabeledPair, Message, uniform
 from planner.store import write_jsonl
@@ -197,7 +196,7 @@ BENCHMARK = Benchmark(
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m eval.benchmarks.followbench", description=(__doc__ or "").partition("\n")[0])
+    parser = Arguments(prog="python -m eval.benchmarks.followbench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, help="folder with FollowBench's *_constraints.json")
     parser.add_argument("out", type=Path, help="the pairs, JSONL")
     parser.add_argument("--model", default="embedded", help='"embedded", a folder or a hub id')

@@ -102,7 +102,7 @@ def _files(path: str) -> list[Path]:
     )
     files = [one for one in found if one.is_file() and one.suffix in _FILES]
     if not files:
-        raise UserError(f"hygiene.benchmarks: {path} leads to no {', '.join(_FILES)} file")
+        raise UserError(f"hygiene.benchmarks: {path} leads to no {', '.join(_FILES)} file; give one that does, or leave it out")
     return files
 
 

@@ -3,11 +3,12 @@
     <out>/<name>/stamp.json, splits.json     what the build was started with, and dealt by; another recipe is refused
       source-1/                              what the engine wrote, problems and drops for the record
         clean/pairs.jsonl, removed.jsonl     what hygiene kept, and every pair that it left out with its reason
-        source.json                          its card, written last: the source is done
+        source.json                          its card
+      .asked, .cleaned                     markers: the engine is through with the source, the source is done
       <split>.jsonl                          LabeledPair a line, better response as A in every other one
       card.json, README.md                   the data card
 
-Each step is skipped once its file is there; asked prompts are never asked again. A split takes from each source by its weight, and no instruction
+Each step is skipped once its marker is there, and what it left is held against the marker by size; asked prompts are never asked again. A split takes from each source by its weight, and no instruction
 is in two splits.
 """
 
@@ -20,16 +21,20 @@ from pathlib import Path
 from planner.engines.base import Engine
 from planner.models import model_digest, resolve_model
 from planner.records import digest
-from planner.store import write_text
+from planner.store import make_folder, write_text
 from prompts import text_digest
 from selftrain.config import EngineConfig
 from selftrain.data_config import ENGINE_SOURCES
+from selftrain.lock import lock_run
+from selftrain.markers import check_marker, write_marker
 from selftrain.pairs import sources
 from selftrain.pairs.build_config import DataConfig
-from selftrain.pairs.card import Card, clean_source, markdown, read_card
+from selftrain.pairs.card import CLEANED, Card, clean_source, markdown, read_card
 from selftrain.pairs.deal import deal, repeats_across, write_splits
 from selftrain.stamp import hold_against
 
+ASKED = ".asked"
+"""Marker, in a source's folder, of what the engine wrote for it."""
 Open = Callable[[EngineConfig, str, int], Engine]
 
 
@@ -37,8 +42,15 @@ def build(config: DataConfig, open_engine: Open, say: Callable[[str], None] = pr
     """Do what is still owed of a build. One engine, opened only where a source needs it, closed before anything is compared.
 
     Raises:
-        UserError: another recipe in the same folder, a bad row, or too few pairs for the splits.
+        UserError: another recipe in the same folder, a bad row, too few pairs for the splits, a file that is not as its step left it,
+            or another process is at the same build.
     """
+    make_folder(config.folder)
+    with lock_run(config.folder):
+        return _build(config, open_engine, say)
+
+
+def _build(config: DataConfig, open_engine: Open, say: Callable[[str], None]) -> Card:
     _check_stamp(config)
     folders = [config.folder / f"source-{number}" for number in range(1, len(config.sources) + 1)]
     _ask(config, folders, open_engine)
@@ -61,20 +73,23 @@ def build(config: DataConfig, open_engine: Open, say: Callable[[str], None] = pr
 
 
 def _ask(config: DataConfig, folders: list[Path], open_engine: Open) -> None:
-    asked = [
-        (source, folder)
-        for source, folder in zip(config.sources, folders, strict=True)
-        if source.source in ENGINE_SOURCES and not (folder / ".asked").exists()
-    ]
-    if not asked:
+    owed = []
+    for source, folder in zip(config.sources, folders, strict=True):
+        # What a source was cleaned from is not read again.
+        if source.source in ENGINE_SOURCES and not (folder / CLEANED).exists():
+            if (folder / ASKED).exists():
+                check_marker(folder / ASKED, None)
+            else:
+                owed.append((source, folder))
+    if not owed:
         return
-    for source, _ in asked:
+    for source, _ in owed:
         sources.check(source)
     engine = open_engine(config.engine, config.model, config.seed)
     try:
-        for source, folder in asked:
+        for source, folder in owed:
             sources.ask(source, engine, folder)
-            write_text(folder / ".asked", "")
+            write_marker(folder / ASKED, sources.asked_files(source))
     finally:
         engine.close()
 

@@ -19,7 +19,6 @@ has both.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Literal
 
+from planner.errors import Arguments
 from planner.records import Label, LabeledPair, Pair, digest
 from planner.store import write_jsonl
 from selftrain.pairs.checks import check
@@ -190,7 +190,7 @@ def _said(kind: str, asked: Asked, draw: Draw, template: str) -> dict[str, str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write pairs to a file."""
-    parser = argparse.ArgumentParser(prog="python -m selftrain.pairs.builtin", description="Write builtin pairs, JSON lines.")
+    parser = Arguments(prog="python -m selftrain.pairs.builtin", description="Write builtin pairs, JSON lines.")
     parser.add_argument("split", choices=SPLITS)
     parser.add_argument("pairs", type=int, help="how many; twins stand together")
     parser.add_argument("out", type=Path)

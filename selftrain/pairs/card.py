@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from itertools import islice
 from pathlib import Path
 
 from planner.records import LabeledPair, Record
-from planner.store import read_jsonl, write_text
+from planner.store import read_jsonl, read_record, write_text
 from selftrain.data_config import HygieneConfig, SourceConfig
+from selftrain.markers import once
 from selftrain.pairs import sources
 from selftrain.pairs.blind import Blind, blind
 from selftrain.pairs.hygiene import Cleaned, balanced, clean
+
+CLEANED = ".cleaned"
+"""Marker, in a source's folder, of its cleaned pairs and its card."""
 
 
 class SourceCard(Record):
@@ -41,25 +44,28 @@ class Card(Record):
 
 
 def clean_source(config: SourceConfig, hygiene: HygieneConfig, folder: Path, seed: int) -> Path:
-    """The file of a source's cleaned pairs in `folder`; `source.json` beside it, written last, is its card. Done once.
+    """The file of a source's cleaned pairs in `folder`; `source.json` beside it is its card. Done once.
 
     Raises:
-        UserError: a bad row, or a benchmark that is not there.
+        UserError: a bad row, a benchmark that is not there, or a file that is not as it was left.
     """
-    kept, card = folder / "clean" / "pairs.jsonl", folder / "source.json"
-    if not card.exists():
+    kept = folder / "clean" / "pairs.jsonl"
+
+    def work() -> None:
         made: Counter[str] = Counter()
         found = clean(sources.read(config, folder, seed, made), hygiene, folder / "clean", seed)
         one = SourceCard(
             source=config.source, path=config.path or "", licence=config.licence or "not stated", made=dict(made), hygiene=found,
             blind=blind(balanced(read_jsonl(kept, LabeledPair), seed), seed), examples=tuple(islice(read_jsonl(kept, LabeledPair), 3)),
         )  # fmt: skip
-        write_text(card, one.model_dump_json(indent=2))
+        write_text(folder / "source.json", one.model_dump_json(indent=2))
+
+    once(folder / CLEANED, work, ("clean/*.jsonl", "source.json"))
     return kept
 
 
 def read_card(folder: Path) -> SourceCard:
-    return SourceCard.model_validate(json.loads((folder / "source.json").read_text()))
+    return read_record(folder / "source.json", SourceCard)
 
 
 def markdown(card: Card) -> str:

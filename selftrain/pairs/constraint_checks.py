@@ -8,6 +8,7 @@ A checker takes the response and the row's arguments by name, and raises KeyErro
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,7 +21,9 @@ Checker = Callable[[str, Arguments], bool]
 
 _ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _DIVIDER = re.compile(r"\s?\*{3}\s?")
-_SENTENCE = re.compile(r"[^.!?…]*[\w)\"'][.!?…]+(?=\s|$)|[^.!?…]*\w[^.!?…]*$")
+# Only marks are looked for: a list without any, and an address after it, would otherwise cost its length cubed.
+_SENTENCE_END = re.compile(r"(?<=[\w)\"'])[.!?…]+(?=\s|$)")
+_MARK = re.compile("[.!?…]")
 _ABBREVIATION = re.compile(
     r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|a\.m|p\.m|U\.S|No)\.|(?<=\d)\.(?=\d)|\b[A-Z]\.(?=\s?[A-Z])"
 )
@@ -64,7 +67,9 @@ def check_arguments(name: str, arguments: Arguments) -> None:
         elif argument in _RELATIONS:
             fits, wanted = value in ("less than", "at least"), "'less than' or 'at least'"
         else:
-            fits, wanted = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value), "a whole number"
+            least = 1 if argument == "nth_paragraph" else 0
+            whole = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value == int(value)
+            fits, wanted = whole and value >= least, f"a whole number from {least}"
         if not fits:
             raise UserError(f"constraint {name!r}: {argument} is {value!r}, not {wanted}; mend the row's kwargs")
     broken("A trial.", ((name, arguments),))  # says what is missing
@@ -80,8 +85,9 @@ def words(text: str) -> list[str]:
 
 
 def sentences(text: str) -> int:
-    """Sentences, by their final marks; a text without any is one."""
-    return len([one for one in _SENTENCE.findall(_ABBREVIATION.sub("", text)) if one.strip()])
+    """Sentences, by their final marks; words after the last mark are one more."""
+    text = _ABBREVIATION.sub("", text)
+    return len(_SENTENCE_END.findall(text)) + bool(words(_MARK.split(text)[-1]))
 
 
 def paragraphs(text: str) -> list[str]:
@@ -115,7 +121,7 @@ def _first_word(text: str, arguments: Arguments) -> bool:
 
 def _postscript(text: str, arguments: Arguments) -> bool:
     letters = [re.escape(letter) for letter in re.findall(r"\w", arguments["postscript_marker"])]
-    return re.search(r"(?:^|\n)\s*" + r"\.?\s?".join(letters) + r"\.?.*", text, re.IGNORECASE) is not None
+    return re.search(r"(?:^|\n)[^\S\n]*+" + r"\.?\s?".join(letters) + r"\.?.*", text, re.IGNORECASE) is not None
 
 
 def _sections(text: str, arguments: Arguments) -> bool:
@@ -150,7 +156,7 @@ def _capitals(text: str, arguments: Arguments) -> bool:
 
 
 def _bullets(text: str, arguments: Arguments) -> bool:
-    return len(re.findall(r"^\s*(?:\*(?!\*)|-)\s*\S", text, re.MULTILINE)) == int(arguments["num_bullets"])
+    return len(re.findall(r"^[^\S\n]*+(?:\*(?!\*)|-)\s*+\S", text, re.MULTILINE)) == int(arguments["num_bullets"])
 
 
 def _ends(text: str, arguments: Arguments) -> bool:

@@ -23,10 +23,12 @@ from selftrain.data_config import SourceConfig
 from selftrain.pairs.jsonl import place
 from selftrain.pairs.table import open_rows, rows, text
 
+# Each tag is taken where it first stands, for good (`(?>`, `*+`): answers may hold thousands of blank lines, and tags of their own.
 _PARTS = re.compile(
-    r"\[User Question\]\]?\s*\n(?P<question>.*?)\n\s*\[The Start of Assistant A's Answer\]\s*\n(?P<a>.*?)\n?\s*\[The End of Assistant A's Answer\]"
-    r".*?\[The Start of Assistant B's Answer\]\s*\n(?P<b>.*?)\n?\s*\[The End of Assistant B's Answer\]",
-    re.DOTALL | re.IGNORECASE,
+    r"(?>.*?\[User Question\]\]?[^\S\n]*+\n)"
+    r"(?>(?P<question>.*?)^[^\S\n]*+\[The Start of Assistant A's Answer\][^\S\n]*+\n)(?>(?P<a>.*?)\[The End of Assistant A's Answer\])"
+    r"(?>.*?\[The Start of Assistant B's Answer\][^\S\n]*+\n)(?>(?P<b>.*?)\[The End of Assistant B's Answer\])",
+    re.DOTALL | re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -50,7 +52,7 @@ def parse(where: str, row: dict[str, Any]) -> Judged | None:
         src = "\n\n".join(str(message.get("content", "")) for message in src if isinstance(message, dict))
     if not isinstance(src, str):
         raise UserError(f"{where}: no text in 'src'; a row is {{id, src, tgt_chosen, tgt_rejected}}")
-    match = _PARTS.search(src)
+    match = _PARTS.match(src)
     if match is None:
         raise UserError(f"{where}: 'src' has no [User Question] and answers of Assistant A and B between their tags")
     verdict = read_verdict(text(where, row, "tgt_chosen"))

@@ -28,7 +28,12 @@ _READ = {
     "self_taught": self_taught.read,
     "preference": preference.read,
 }
-assert _ASK.keys() == _PROMPTS.keys() == ENGINE_SOURCES
+_ROUNDS = {
+    "math": (math_problems.ROUND,),
+    "noisy": (noisy.SIMILAR, noisy.ANSWERS, noisy.OTHER_ANSWERS),
+    "constraints": (constraints.ROUND,),
+}
+assert _ASK.keys() == _PROMPTS.keys() == _ROUNDS.keys() == ENGINE_SOURCES
 
 
 def check(config: SourceConfig) -> None:
@@ -53,6 +58,11 @@ def ask(config: SourceConfig, engine: Engine, folder: Path, rank: int = 0, size:
     if config.source in _ASK:
         sampling = Sampling(config.temperature, config.top_p)
         _ASK[config.source](config, Asking(engine, folder, sampling, config.response_tokens, rank, size))
+
+
+def asked_files(config: SourceConfig) -> list[str]:
+    """Patterns of the files that `ask` leaves in its folder, for the marker of that step."""
+    return [f"{name}/rank-*.jsonl" for name in _ROUNDS[config.source]]
 
 
 def read(config: SourceConfig, folder: Path, seed: int, counts: Counter[str]) -> Iterator[LabeledPair]:

@@ -95,7 +95,9 @@ def _data_set(path: str, hub_split: str) -> Iterator[tuple[str, Row]]:
             found = datasets.load_dataset(path, split=hub_split, streaming=True)
         yield from ((f"{path}, row {number}", dict(row)) for number, row in enumerate(found, 1))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}; mend it, or set path to another"
+        ) from error
 
 
 PROMPT_COLUMNS = ("instruction", "prompt", "question", "problem")
