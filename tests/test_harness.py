@@ -77,7 +77,7 @@ def test_a_checkpoint_is_scored_as_lm_eval_does(tiny_model: Path, tasks: Path, t
 
 
 def test_what_cannot_be_asked_is_said_in_one_line(tasks: Path) -> None:
-    with pytest.raises(UserError, match="lm-eval has no task sya_numbers; .* lists them"):
+    with pytest.raises(UserError, match=r"lm-eval has no task sya_numbers; .* lists them"):
         check_tasks(["sya_numbers"], str(tasks))
     with pytest.raises(UserError, match=r"lm_eval_tasks = \S*/nowhere is no folder"):
         check_tasks(["say_numbers"], str(tasks / "nowhere"))
