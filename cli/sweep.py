@@ -24,8 +24,9 @@ def sweep(
     """Choose an optimiser, learning rate, scheduler, number of epochs, and LoRA or full tuning, by judge.
 
     Each point of the grid is a training run of the base model; its checkpoint after every epoch is a setting. Settings answer the
-    validation questions and meet in blocks whose champions play a final; each match is judged in both orders. The same command
-    again goes on where the last one stopped.
+    validation questions and meet in blocks whose champions play a final; each match is judged in both orders. Trials run one after the
+    other, or with trials=ray on a Ray cluster; lm_eval names tasks of lm-eval that the choice and the default are scored on. The same
+    command again goes on where the last one stopped.
 
     \b
     Example:
@@ -74,4 +75,14 @@ def show(result: SweepResult, *, as_json: bool) -> None:
         "it is the default setting" if against is None
         else f"against the default it won {against.wins}, lost {against.losses}, tied {against.ties}, without a verdict {against.none}"
     ))  # fmt: skip
+    if result.lm_eval:
+        from compare.harness import score_table
+
+        shown = score_table(result.lm_eval)
+        scores = Table(title=shown.title)
+        for heading in shown.columns:
+            scores.add_column(heading, overflow="fold")
+        for row in shown.rows:
+            scores.add_row(*map(plain, row))
+        console.print(scores)
     console.print(plain(f"{result.matches} matches, {result.judgments} judgments; {result.advice}"))

@@ -1,8 +1,9 @@
 """Choose hyperparameters by judge, after PandaLM's protocol: `evalplanner sweep CONFIG.toml`.
 
-Every point of a grid is a training run of a base model (`compare.trial`), one after the other; its checkpoint after each epoch is a
-setting. Each setting answers the validation questions, and a bracket of matches in both orders (`compare.bracket`) names the best,
-which then meets the default setting. Everything is kept in `<out>/<name>/`, and the same command goes on where it stopped.
+Every point of a grid is a training run of a base model (`compare.trial`), one after the other or on a Ray cluster (`compare.ray_trials`);
+its checkpoint after each epoch is a setting. Each setting answers the validation questions, and a bracket of matches in both orders
+(`compare.bracket`) names the best, which then meets the default setting; lm-eval may score both (`compare.harness`). Everything is kept
+in `<out>/<name>/`, and the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -19,17 +20,23 @@ from pydantic import Field, PositiveInt, model_validator
 from compare.bracket import Round, play_bracket
 from compare.candidates import Question, RespondConfig, RespondJob, read_questions, read_responses
 from compare.child import run_child
+from compare.harness import Score, Scored, ScoreJob, Scores, beside, check_tasks, folder_digest, score_table
 from compare.matches import LazyJudge, Match, all_pairs, judged
+from compare.ray_trials import RayConfig, run_trials
 from compare.standings import Game, Summary, Triple, triples
 from compare.summary import write_summary
 from compare.trial import Optimizer, Scheduler, TrainConfig, Trained, Trial, TrialJob, Tuning, read_examples
 from eval.report import Table
+from planner.errors import UserError
 from planner.judge import Decide, Judge, OrderRule
 from planner.models import EMBEDDED, model_digest, resolve_model
 from planner.records import Record, digest
 from planner.store import read_record, write_text
 from selftrain.lock import lock_run
 from selftrain.stamp import hold_against
+
+_NOT_RECIPE = ("out", "keep", "trials", "ray", "lm_eval", "lm_eval_tasks", "lm_eval_limit", "lm_eval_batch")
+"""Fields that do not decide what is chosen: a sweep may go on with others."""
 
 
 class Grid(Record):
@@ -89,6 +96,17 @@ class SweepConfig(Record):
     """The setting that the chosen one is compared with; it must be in the grid. None: the first of the grid at its last epoch."""
     keep: Literal["chosen", "all"] = "chosen"
     """Whose checkpoints stay on disk."""
+    trials: Literal["local", "ray"] = "local"
+    """`local`: here, one after the other. `ray`: trials of Ray Tune, as many at once as its machines have room for."""
+    ray: RayConfig = RayConfig()
+    lm_eval: tuple[str, ...] = ()
+    """Tasks of lm-eval on which the chosen setting and the default are scored, beside the judge's comparison."""
+    lm_eval_tasks: str | None = None
+    """A folder of task files (YAML) of your own, which lm_eval may name beside lm-eval's."""
+    lm_eval_limit: PositiveInt | None = None
+    """Questions of each task. None: all."""
+    lm_eval_batch: PositiveInt = 8
+    """Sequences at once. Speed and memory only."""
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepConfig:
@@ -98,6 +116,10 @@ class SweepConfig(Record):
             raise ValueError(f"grid has two trials that would both be called {twice[0]}: leave one out, or set them further apart")
         if self.default_setting not in self.settings():
             raise ValueError(f"default ({self.default_setting.name}) is not in the grid")
+        if self.trials == "local" and self.ray != RayConfig():
+            raise ValueError('ray is for trials = "ray", and trials is "local"')
+        if not self.lm_eval and (self.lm_eval_tasks is not None or self.lm_eval_limit is not None):
+            raise ValueError("lm_eval_tasks and lm_eval_limit are for the tasks of lm_eval, and it names none")
         return self
 
     def settings(self) -> list[Setting]:
@@ -120,6 +142,8 @@ class SweepResult(Record):
     """Matches × questions × orders: what the judge was asked."""
     against_default: Triple | None
     """The chosen setting's wins, losses and ties; None where it is the default itself."""
+    lm_eval: tuple[Scored, ...]
+    """The chosen setting and the default on lm-eval's tasks; empty where none were asked for."""
     losses: dict[str, tuple[float, ...]]
     """Held-out loss after each epoch, by trial."""
     advice: str
@@ -131,13 +155,16 @@ def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:
     """Train, answer, judge, choose.
 
     Raises:
-        UserError: bad questions or examples, or a sweep that was begun otherwise or is going on.
+        UserError: bad questions or examples, a sweep that was begun otherwise or is going on, a trial that failed, or Ray or lm-eval is asked
+            for and missing.
         ModelError: no base model, or no judge, at the path given.
     """
     out = Path(config.out) / config.name
     questions = read_questions(Path(config.questions))
     read_examples(Path(config.data))  # a bad row stops before anything is trained
-    recipe = config.model_dump(mode="json", exclude={"out": True, "keep": True, "respond": {"engine"}})
+    if config.lm_eval:
+        check_tasks(config.lm_eval, config.lm_eval_tasks)
+    recipe = config.model_dump(mode="json", exclude={**dict.fromkeys(_NOT_RECIPE, True), "respond": {"engine"}})
     recipe |= {"questions": digest(*(one.id for one in questions)), "data": digest(Path(config.data).read_text(encoding="utf-8"))}
     # Other weights in the same place are another model.
     recipe["weights"] = {
@@ -149,7 +176,7 @@ def sweep(config: SweepConfig, open_judge: Callable[[], Judge]) -> SweepResult:
 
 
 def _sweep(config: SweepConfig, out: Path, questions: Sequence[Question], open_judge: Callable[[], Judge]) -> SweepResult:
-    trained = {trial.name: _train(config, trial, out) for trial in config.grid.trials()}
+    trained = _train(config, out)
     answers = {setting.name: _answers(config, setting, trained, questions, out) for setting in config.settings()}
     judge = LazyJudge(open_judge)
     arena = _Arena(judge, questions, answers, out / "judgments")
@@ -160,18 +187,22 @@ def _sweep(config: SweepConfig, out: Path, questions: Sequence[Question], open_j
         against = None if chosen == default else arena.meet(chosen.name, default.name)
     finally:
         judge.close()
-    checkpoint = trained[chosen.trial.name].checkpoints[chosen.epoch - 1]
+    checkpoint = _checkpoint(trained, chosen)
+    scored: tuple[Scored, ...] = ()
+    if config.lm_eval:
+        scored = beside(*(_lm_eval(config, one, _checkpoint(trained, one), out) for one in (chosen, default)))
     losses = {name: one.losses for name, one in trained.items()}
     met = {(match.first, match.second) for match in arena.matches}
     advice = _advice(chosen, config.grid.epochs, losses[chosen.trial.name])
     summary = write_summary(
-        arena.matches, out, names=list(answers), judge=config.judge.model_dump(), threshold=5, extra=[_bracket(rounds)],
+        arena.matches, out, names=list(answers), judge=config.judge.model_dump(), threshold=5,
+        extra=[_bracket(rounds), *([score_table(scored)] if scored else [])],
         lead=[f"Chosen: {chosen.name}. {advice[0].upper()}{advice[1:]}."],
     )  # fmt: skip
     result = SweepResult(
         chosen=chosen, checkpoint=checkpoint, rounds=tuple(rounds), matches=len(met),
-        judgments=len(arena.matches) * (1 if config.judge.rule == "first" else 2), against_default=against, losses=losses,
-        advice=advice, summary=summary,
+        judgments=len(arena.matches) * (1 if config.judge.rule == "first" else 2), against_default=against, lm_eval=scored,
+        losses=losses, advice=advice, summary=summary,
     )  # fmt: skip
     write_text(out / "sweep.json", result.model_dump_json(indent=2) + "\n")
     if config.keep == "chosen":
@@ -197,15 +228,26 @@ class _Arena:
         return triples([one, other], games)[one, other]
 
 
-def _train(config: SweepConfig, trial: Trial, out: Path) -> Trained:
-    folder = out / "trials" / trial.name
-    if not (folder / "trial.json").exists():
-        job = TrialJob(
+def _train(config: SweepConfig, out: Path) -> dict[str, Trained]:
+    """What each trial left, by name; those that have not finished are trained first."""
+    folders = {trial: out / "trials" / trial.name for trial in config.grid.trials()}
+    owed = [
+        TrialJob(
             trial=trial, model=config.model, data=config.data, folder=str(folder), epochs=config.grid.epochs, ask=config.respond.ask,
             train=config.train,
-        )  # fmt: skip
-        run_child("train", job, folder / "job.json")
-    return read_record(folder / "trial.json", Trained)
+        )
+        for trial, folder in folders.items() if not (folder / "trial.json").exists()
+    ]  # fmt: skip
+    if owed and config.trials == "ray":
+        run_trials(owed, config.ray, out)
+    else:
+        for job in owed:
+            run_child("train", job, Path(job.folder) / "job.json")
+    return {trial.name: read_record(folder / "trial.json", Trained) for trial, folder in folders.items()}
+
+
+def _checkpoint(trained: dict[str, Trained], setting: Setting) -> str:
+    return trained[setting.trial.name].checkpoints[setting.epoch - 1]
 
 
 def _answers(
@@ -213,14 +255,30 @@ def _answers(
 ) -> list[str]:
     folder = out / "responses" / setting.name
     if not (folder / "done").exists():
-        model = trained[setting.trial.name].checkpoints[setting.epoch - 1]
         run_child(
             "respond",
-            RespondJob(model=model, questions=config.questions, folder=str(folder), respond=config.respond),
+            RespondJob(model=_checkpoint(trained, setting), questions=config.questions, folder=str(folder), respond=config.respond),
             folder / "job.json",
         )
         write_text(folder / "done", "")
     return read_responses(folder, questions)
+
+
+def _lm_eval(config: SweepConfig, setting: Setting, checkpoint: str, out: Path) -> tuple[Score, ...]:
+    """A setting's scores; taken anew where they were of other tasks, or of another number of questions."""
+    folder = out / "lm_eval" / setting.name
+    file = folder / "scores.json"
+    job = ScoreJob(
+        model=checkpoint, tasks=config.lm_eval, folder=config.lm_eval_tasks, folder_digest=folder_digest(config.lm_eval_tasks),
+        limit=config.lm_eval_limit, batch_size=config.lm_eval_batch, file=str(file),
+    )  # fmt: skip
+    if not file.exists() or read_record(file, Scores).job.asked != job.asked:
+        if not Path(checkpoint).is_dir():
+            raise UserError(
+                f'lm_eval cannot score {setting.name}: keep = "chosen" has deleted {checkpoint}; sweep under another name='
+            )
+        run_child("score", job, folder / "job.json")
+    return read_record(file, Scores).scores
 
 
 def _bracket(rounds: Sequence[Round]) -> Table:

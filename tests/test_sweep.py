@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import shutil
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,12 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from compare.bracket import FINAL, play_bracket
-from compare.candidates import RespondJob, read_questions, respond
+from compare.candidates import RespondConfig, RespondJob, read_questions, respond
+from compare.child import run_child
+from compare.harness import Score, ScoreJob, Scores, check_tasks
+from compare.ray_trials import _train
 from compare.standings import Triple
-from compare.sweep import Grid, SweepConfig, sweep
+from compare.sweep import Grid, SweepConfig, SweepResult, sweep
 from compare.trial import TrainConfig, Trained, Trial, TrialJob, read_examples, train
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
@@ -101,6 +108,14 @@ def pretended(kind: str, job: Any, file: Path) -> None:
             Path(path).mkdir(parents=True)
         trained = Trained(rows=1, held_out=1, over_long=0, losses=(2.0, 1.5), checkpoints=tuple(checkpoints))
         (Path(job.folder) / "trial.json").write_text(trained.model_dump_json())
+    elif kind == "score":
+        assert isinstance(job, ScoreJob)
+        value = {"1e-05-2": 0.25, "0.0002-1": 0.5}[Path(job.model).name]
+        scores = tuple(
+            Score(task=task, metric="acc", higher_is_better=True, value=value, stderr=value / 10 if job.limit else None)
+            for task in job.tasks
+        )
+        write_text(Path(job.file), Scores(job=job, scores=scores).model_dump_json())
     else:
         assert isinstance(job, RespondJob)
         size = {"1e-05-1": 1, "1e-05-2": 2, "0.0002-1": 4, "0.0002-2": 3}[Path(job.model).name]
@@ -161,6 +176,86 @@ def test_a_sweep_that_is_going_on_is_left_alone(toml: Path, monkeypatch: pytest.
         sweep(config, never)
 
 
+def test_lm_eval_scores_the_chosen_setting_and_the_default(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[str] = []
+
+    def counted(kind: str, job: Any, file: Path) -> None:
+        kinds.append(kind)
+        pretended(kind, job, file)
+
+    monkeypatch.setattr("compare.sweep.run_child", counted)
+    monkeypatch.setattr("compare.sweep.check_tasks", lambda tasks, folder: kinds.append("check"))
+    config = load_record(toml, SweepConfig, ['lm_eval=["one", "two"]', "lm_eval_limit=9", "keep=all"])
+    result = sweep(config, pandalm)
+    assert kinds[0] == "check", "before anything is trained"
+    assert kinds.count("score") == 2
+    assert [(one.task, one.chosen, one.default) for one in result.lm_eval] == [
+        ("one", (0.5, 0.05), (0.25, 0.025)), ("two", (0.5, 0.05), (0.25, 0.025)),
+    ]  # fmt: skip
+    out = Path(config.out) / config.name
+    assert SweepResult.model_validate_json((out / "sweep.json").read_text()) == result
+    assert "<td>0.5000 ± 0.0500</td>" in (out / "report.html").read_text()
+
+    kinds.clear()
+    assert sweep(config.model_copy(update={"lm_eval_batch": 1}), never) == result
+    assert kinds == ["check"], "nothing is scored twice"
+    again = sweep(config.model_copy(update={"lm_eval_limit": None, "keep": "chosen"}), never)
+    assert kinds.count("score") == 2, "another limit is another score"
+    assert again.lm_eval[0].default == (0.25, None)
+    with pytest.raises(UserError, match=r'adamw-1e-05-cosine-full-e2: keep = "chosen" has deleted'):
+        sweep(config.model_copy(update={"lm_eval": ("three",)}), never)
+    assert sweep(config.model_copy(update={"lm_eval": (), "lm_eval_limit": None}), never).lm_eval == ()
+
+
+def test_lm_eval_s_scores_are_printed(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compare.sweep.run_child", pretended)
+    monkeypatch.setattr("compare.sweep.check_tasks", lambda tasks, folder: None)
+    monkeypatch.setattr("cli.sweep.check_judge", lambda *_, **__: None)
+    monkeypatch.setattr("cli.sweep.open_judge", lambda *_, **__: pandalm())
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["sweep", str(toml), 'lm_eval=["one"]', "lm_eval_limit=9"])
+    assert done.exit_code == 0, done.stderr
+    assert re.search(r"one .* acc .* higher .* 0\.5000 ± 0\.0500 .* 0\.2500 ± 0\.0250", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("package", "override", "message"),
+    [
+        ("ray", "trials=ray", "Ray Tune cannot be imported .* install the extra `ray`"),
+        ("lm_eval", 'lm_eval=["arc_easy"]', r"lm-eval cannot be imported .* `pip install lm-eval==0\.4\.13`"),
+    ],
+)
+def test_what_is_not_installed_is_said_before_anything_is_trained(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, package: str, override: str, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("compare.sweep.run_child", never)
+    monkeypatch.setattr("cli.sweep.check_judge", lambda *_, **__: None)
+    done = CliRunner().invoke(app, ["sweep", str(toml), override])
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert re.search(message, done.stderr)
+
+
+def test_the_pinned_lm_eval_is_the_one_that_is_named() -> None:
+    pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["lm-eval"]
+    assert f"pip install {pins[0]}" in inspect.getsource(check_tasks)
+
+
+def test_a_machine_that_does_not_share_the_folder_is_named(tmp_path: Path) -> None:
+    job = TrialJob(
+        trial=Trial(optimizer="sgd", learning_rate=1, scheduler="linear", tuning="full"), model="m", data="d", folder="runs/s/trials/t",
+        epochs=1, ask="chat", train=TrainConfig(),
+    )  # fmt: skip
+    with pytest.raises(UserError, match=rf"^\S+ does not see {tmp_path}/runs/s/trials/t/job\.json: all machines must share"):
+        _train({"job": job.model_dump(mode="json"), "folder": str(tmp_path)})
+
+
+def test_what_a_child_says_last_is_the_error_where_it_has_a_log(tmp_path: Path) -> None:
+    job = RespondJob(model="m", questions=str(tmp_path / "none.jsonl"), folder=str(tmp_path), respond=RespondConfig())
+    with pytest.raises(UserError, match=r"^no model at m: ") as caught:
+        run_child("respond", job, tmp_path / "job.json", log=tmp_path / "log.txt")
+    assert f"(exit status 2; {tmp_path}/log.txt has the rest)" in str(caught.value)
+
+
 @pytest.mark.parametrize(("who", "named"), [("base", r"weights\.model"), ("j", r"weights\.judge")])
 def test_other_weights_in_the_same_place_are_another_sweep(
     toml: Path, monkeypatch: pytest.MonkeyPatch, who: str, named: str
@@ -187,6 +282,10 @@ def test_other_weights_in_the_same_place_are_another_sweep(
          "is not in the grid"),
         ("[judge]", "[train]\nbatch_size = 3\nmicro_batch_size = 2\n[judge]", "train: batch_size = 3 is no multiple of micro_batch_size = 2"),
         ("name =", "name", "is not TOML"),
+        ("block = 2", "ray.cpus = 2", 'ray is for trials = "ray"'),
+        ("block = 2", "trials = \"ray\"\nray.gpus = 2", "ray.gpus: Input should be less than or equal to 1"),
+        ("block = 2", "trials = \"slurm\"", "trials: Input should be 'local' or 'ray'"),
+        ("block = 2", "lm_eval_limit = 5", "are for the tasks of lm_eval, and it names none"),
     ],
 )  # fmt: skip
 def test_a_bad_sweep_is_said(toml: Path, old: str, new: str, message: str) -> None:
