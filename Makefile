@@ -25,15 +25,14 @@ $(VENV)/.ready: requirements/cpu.lock pyproject.toml
 demo: setup
 	$(LAUNCH) selftrain/run.py configs/demo.toml $(ARGS)
 
-# The quick half first, so that what is broken fails within a minute. Two processes; tests/conftest.py says which files go together.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadgroup
-
+# The quick half first, so that what is broken fails within a minute. The slow half is one process: its engines and trainers take both cores
+# as they are, and two that do so at once hold each other up.
 test: setup lint
-	$(PYTEST) -m "not slow"
-	$(PYTEST) -m slow --durations 25
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m slow --durations 15
 
 test-quick: setup
-	$(PYTEST) -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

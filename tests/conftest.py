@@ -22,14 +22,6 @@ settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, a file stays in one, and all files that ask the embedded engine in the same: it starts once."""
-    asks = {item.path for item in items if "embedded_engine" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("embedded_engine" if item.path in asks else item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A randomly initialised two-layer Llama with the embedded model's tokenizer: 3 million weights, opened by vLLM and TRL."""
