@@ -237,10 +237,7 @@ def _train(config: SweepConfig, out: Path) -> dict[str, Trained]:
     else:
         for job in owed:
             run_child("train", job, Path(job.folder) / "job.json")
-    return {
-        trial.name: Trained.model_validate_json((folder / "trial.json").read_text(encoding="utf-8"))
-        for trial, folder in folders.items()
-    }
+    return {trial.name: read_record(folder / "trial.json", Trained) for trial, folder in folders.items()}
 
 
 def _checkpoint(trained: dict[str, Trained], setting: Setting) -> str:

@@ -223,7 +223,7 @@ def test_a_machine_that_does_not_share_the_folder_is_named(tmp_path: Path) -> No
         epochs=1, ask="chat", train=TrainConfig(),
     )  # fmt: skip
     with pytest.raises(UserError, match=rf"^\S+ does not see {tmp_path}/runs/s/trials/t/job\.json: all machines must share"):
-        _train({"job": job.model_dump(mode="json"), "folder": str(tmp_path)})
+        _train({"trial": job.trial.model_dump()}, jobs={job.trial.name: job}, folder=str(tmp_path))
 
 
 def test_what_a_child_says_last_is_the_error_where_it_has_a_log(tmp_path: Path) -> None:
