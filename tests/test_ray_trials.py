@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    os.environ["RAY_worker_niceness"] = "0"  # or workers starve where other tests run beside
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # Workers give way to all else by default, and starve where other tests run beside.
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", _system_config={"worker_niceness": 0})
     yield
     ray.shutdown()
-    del os.environ["RAY_worker_niceness"]
 
 
 @pytest.fixture
