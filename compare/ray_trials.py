@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import socket
 from collections.abc import Sequence
@@ -54,16 +55,27 @@ def run_trials(jobs: Sequence[TrialJob], config: RayConfig, out: Path) -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it logs the traces of a trial that failed, which is named below
     ours = not ray.is_initialized()
     if ours:
+        where = config.address or os.environ.get("RAY_ADDRESS")
         try:
-            ray.init(address=config.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError as error:
-            where = config.address or os.environ.get("RAY_ADDRESS")
-            raise UserError(f"there is no Ray cluster at {where}: start one, or mend ray.address or RAY_ADDRESS") from error
+            _reach(where)
+            ray.init(address=where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        except OSError as error:
+            raise UserError(f"no Ray cluster at {where} ({error}): start one, or mend ray.address or RAY_ADDRESS") from error
     try:
         _run(ray, jobs, config, out)
     finally:
         if ours:
             ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Open a connection to HOST:PORT, where the address is one: Ray itself would try for a quarter of an hour.
+
+    Raises:
+        OSError: nobody is there.
+    """
+    if address and (found := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)):
+        socket.create_connection((found[1], int(found[2])), timeout=10).close()
 
 
 def _run(ray: Any, jobs: Sequence[TrialJob], config: RayConfig, out: Path) -> None:
