@@ -58,9 +58,12 @@ def run_trials(jobs: Sequence[TrialJob], config: RayConfig, out: Path) -> None:
         where = config.address or os.environ.get("RAY_ADDRESS")
         try:
             _reach(where)
-            ray.init(address=where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=config.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except OSError as error:
-            raise UserError(f"no Ray cluster at {where} ({error}): start one, or mend ray.address or RAY_ADDRESS") from error
+            raise UserError(
+                f"no Ray cluster at {where} ({error}): start one, mend ray.address or RAY_ADDRESS, or set RAY_AUTH_MODE=token where it "
+                "asks for a token"
+            ) from error
     try:
         _run(ray, jobs, config, out)
     finally:
