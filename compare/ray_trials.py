@@ -61,8 +61,8 @@ def run_trials(jobs: Sequence[TrialJob], config: RayConfig, out: Path) -> None:
             ray.init(address=config.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except OSError as error:
             raise UserError(
-                f"no Ray cluster at {where} ({error}): start one, mend ray.address or RAY_ADDRESS, or set RAY_AUTH_MODE=token where it "
-                "asks for a token"
+                f"no Ray cluster at {where or 'the address that `ray start` left'} ({error}): start one, mend ray.address or RAY_ADDRESS, "
+                "or set RAY_AUTH_MODE=token where it asks for a token"
             ) from error
     try:
         _run(ray, jobs, config, out)

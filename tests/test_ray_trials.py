@@ -28,7 +28,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     # Workers give way to all else by default, and starve where other tests run beside.
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", _system_config={"worker_niceness": 0})
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+        _system_config={"worker_niceness": 0},
+    )  # fmt: skip
     yield
     ray.shutdown()
 
