@@ -117,11 +117,13 @@ def score(job: ScoreJob) -> None:
         UserError: lm-eval gave no number.
     """
     import lm_eval
+    import torch
     from lm_eval.tasks import TaskManager
 
     found = lm_eval.simple_evaluate(
         model="hf", model_args={"pretrained": job.model}, tasks=list(job.tasks), task_manager=TaskManager(include_path=job.folder),
-        limit=job.limit, batch_size=job.batch_size, log_samples=False,
+        limit=job.limit, batch_size=job.batch_size, device="cuda" if torch.cuda.is_available() else "cpu",
+        log_samples=False,
     )  # fmt: skip
     scores = tuple(_scores(found))
     if not scores:

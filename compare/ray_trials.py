@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import socket
 from collections.abc import Sequence
@@ -18,10 +19,10 @@ from typing import Any
 from pydantic import Field, PositiveInt
 
 from compare.child import run_child
-from compare.trial import Trained, TrialJob
+from compare.trial import Trained, Trial, TrialJob
 from planner.errors import UserError
 from planner.records import Record
-from planner.store import write_text
+from planner.store import read_record, write_text
 
 
 class RayConfig(Record):
@@ -51,18 +52,33 @@ def run_trials(jobs: Sequence[TrialJob], config: RayConfig, out: Path) -> None:
     # Ctrl-C ends the sweep at once, as without Ray; Tune would save its state first, and return as if all were done.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it logs the traces of a trial that failed, which is named below
     ours = not ray.is_initialized()
     if ours:
+        where = config.address or os.environ.get("RAY_ADDRESS")
         try:
+            _reach(where)
             ray.init(address=config.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError as error:
-            where = config.address or os.environ.get("RAY_ADDRESS")
-            raise UserError(f"there is no Ray cluster at {where}: start one, or mend ray.address or RAY_ADDRESS") from error
+        except OSError as error:
+            raise UserError(
+                f"no Ray cluster at {where or 'the address that `ray start` left'} ({error}): start one, mend ray.address or RAY_ADDRESS, "
+                "or set RAY_AUTH_MODE=token where it asks for a token"
+            ) from error
     try:
         _run(ray, jobs, config, out)
     finally:
         if ours:
             ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Open a connection to HOST:PORT, where the address is one: Ray itself would try for a quarter of an hour.
+
+    Raises:
+        OSError: nobody is there.
+    """
+    if address and (found := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)):
+        socket.create_connection((found[1], int(found[2])), timeout=10).close()
 
 
 def _run(ray: Any, jobs: Sequence[TrialJob], config: RayConfig, out: Path) -> None:
@@ -76,21 +92,23 @@ def _run(ray: Any, jobs: Sequence[TrialJob], config: RayConfig, out: Path) -> No
     for job in jobs:
         write_text(_job_file(job), job.model_dump_json())
     shutil.rmtree(out / "tune", ignore_errors=True)
-    grid = {"job": tune.grid_search([job.model_dump(mode="json") for job in jobs]), "folder": os.getcwd()}
-    tuner = tune.Tuner(
-        tune.with_resources(_train, {"cpu": config.cpus, "gpu": gpus}),
-        param_space=grid,
+    train = tune.with_parameters(_train, jobs={job.trial.name: job for job in jobs}, folder=os.getcwd())
+    results = tune.Tuner(
+        tune.with_resources(train, {"cpu": config.cpus, "gpu": gpus}),
+        param_space={"trial": tune.grid_search([job.trial.model_dump() for job in jobs])},
         tune_config=tune.TuneConfig(
             max_concurrent_trials=config.max_concurrent, trial_name_creator=_name, trial_dirname_creator=_name
         ),
         run_config=tune.RunConfig(
-            name="tune", storage_path=str(out.resolve()), verbose=0, failure_config=tune.FailureConfig(fail_fast=True)
+            name="tune", storage_path=str(out.resolve()), verbose=1, failure_config=tune.FailureConfig(fail_fast=True)
         ),
-    )
-    for result in tuner.fit():
+    ).fit()
+    for result in results:
         if result.error is not None:
-            name = result.config["job"]["trial"]
-            raise UserError(f"trial {name} failed: {result.error}")
+            # Ray wraps what a worker raised; what is no error of ours ends with the line that says it.
+            cause = getattr(result.error, "cause", None)
+            said = str(cause) if isinstance(cause, UserError) else str(result.error).strip().splitlines()[-1]
+            raise UserError(f"trial {Trial.model_validate(result.config['trial']).name} failed: {said}")
 
 
 def _job_file(job: TrialJob) -> Path:
@@ -99,19 +117,19 @@ def _job_file(job: TrialJob) -> Path:
 
 def _name(trial: Any) -> str:
     """Tune's trial by the name of ours."""
-    return TrialJob.model_validate(trial.config["job"]).trial.name
+    return Trial.model_validate(trial.config["trial"]).name
 
 
-def _train(point: dict[str, Any]) -> None:
-    """One trial, in a worker of Ray's on any machine."""
-    job = TrialJob.model_validate(point["job"])
-    if not (seen := Path(point["folder"], _job_file(job))).is_file():
+def _train(point: dict[str, Any], *, jobs: dict[str, TrialJob], folder: str) -> None:
+    """One trial, in a worker of Ray's on any machine; `folder` is the one that the command is typed in."""
+    job = jobs[Trial.model_validate(point["trial"]).name]
+    if not (seen := Path(folder, _job_file(job))).is_file():
         raise UserError(
             f"{socket.gethostname()} does not see {seen}: all machines must share the folder of out= and the one that the command is typed in"
         )
-    os.chdir(point["folder"])  # relative paths mean what they mean to the command
+    os.chdir(folder)  # relative paths mean what they mean to the command
     run_child("train", job, _job_file(job), log=Path(job.folder) / "log.txt")
-    trained = Trained.model_validate_json((Path(job.folder) / "trial.json").read_text())
+    trained = read_record(Path(job.folder) / "trial.json", Trained)
     from ray import tune
 
     tune.report({"held_out_loss": trained.losses[-1]})

@@ -184,7 +184,7 @@ def parsed(path: str, rest: list[str], patch: pytest.MonkeyPatch) -> None:
 def installed(rest: list[str]) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for word in rest:
-        if found := re.fullmatch(r"\.\[(\w+)\]", word):
+        if found := re.fullmatch(r"\.\[([\w-]+)\]", word):
             assert found[1] in extras
         elif word != "-e":
             assert importlib.util.find_spec(word), f"{word} is not what our adapters import"

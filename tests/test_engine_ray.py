@@ -18,7 +18,7 @@ SETTINGS: dict[str, Any] = {"max_model_len": 256, "max_num_seqs": 8, "kv_cache_g
 def engine() -> Any:
     from planner.engines.ray import RayEngine
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     engine = RayEngine("embedded", engines=2, settings=SETTINGS)
     yield engine
     engine.close()

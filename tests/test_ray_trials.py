@@ -27,7 +27,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # Workers give way to all else by default, and starve where other tests run beside.
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+        _system_config={"worker_niceness": 0},
+    )  # fmt: skip
     yield
     ray.shutdown()
 
@@ -44,7 +48,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def of(model: Path, **changes: Any) -> SweepConfig:
     return SweepConfig(
         name="s", model=str(model), data="data.jsonl", questions="questions.jsonl", judge=JudgeChoice(model=str(model)),
-        grid=Grid(optimizer=("adamw",), learning_rate=(1e-4, 1e-2), scheduler=("linear",), epochs=2), block=2, keep="all",
+        grid=Grid(optimizer=("adamw",), learning_rate=(1e-4, 1e-2), scheduler=("linear",), epochs=1), block=2, keep="all",
         **{"train": TrainConfig(batch_size=4, micro_batch_size=4, held_out=0.2, max_length=64), **changes},
     )  # fmt: skip
 

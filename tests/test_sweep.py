@@ -6,9 +6,11 @@ import inspect
 import json
 import re
 import shutil
+import socket
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from compare.bracket import FINAL, play_bracket
 from compare.candidates import RespondConfig, RespondJob, read_questions, respond
 from compare.child import run_child
 from compare.harness import Score, ScoreJob, Scores, check_tasks
-from compare.ray_trials import _train
+from compare.ray_trials import RayConfig, _train, run_trials
 from compare.standings import Triple
 from compare.sweep import Grid, SweepConfig, SweepResult, sweep
 from compare.trial import TrainConfig, Trained, Trial, TrialJob, read_examples, train
@@ -246,7 +248,21 @@ def test_a_machine_that_does_not_share_the_folder_is_named(tmp_path: Path) -> No
         epochs=1, ask="chat", train=TrainConfig(),
     )  # fmt: skip
     with pytest.raises(UserError, match=rf"^\S+ does not see {tmp_path}/runs/s/trials/t/job\.json: all machines must share"):
-        _train({"job": job.model_dump(mode="json"), "folder": str(tmp_path)})
+        _train({"trial": job.trial.model_dump()}, jobs={job.trial.name: job}, folder=str(tmp_path))
+
+
+def test_an_address_where_no_cluster_is_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unstarted = SimpleNamespace(is_initialized=lambda: False, init=never)
+    monkeypatch.setitem(sys.modules, "ray", unstarted)
+    monkeypatch.setitem(sys.modules, "ray.tune", SimpleNamespace())
+    with socket.socket() as nobody:  # bound and not listening: connections are refused
+        nobody.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(UserError, match=rf"^no Ray cluster at {where} \(.*refused\): start one"):
+            run_trials([], RayConfig(address=where), tmp_path)
+        monkeypatch.setenv("RAY_ADDRESS", f"ray://{where}")
+        with pytest.raises(UserError, match=rf"^no Ray cluster at ray://{where} "):
+            run_trials([], RayConfig(), tmp_path)
 
 
 def test_what_a_child_says_last_is_the_error_where_it_has_a_log(tmp_path: Path) -> None:
