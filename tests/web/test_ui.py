@@ -33,6 +33,11 @@ from tests.web.test_run_report import hostile
 HOSTILE = EVERYTHING.replace("\x00", "") + " ${window.owned = 20} {{#if 1}}x{{/if}}"
 
 
+MAY_EXECUTE = threading.Event()
+"""Cleared by a test that looks at the plan before there is a verdict."""
+MAY_EXECUTE.set()
+
+
 def script(request: Request, draw: int) -> str:
     """Repeats the instruction, which the tests make hostile, and prefers the response with the word "good"."""
     text = request.messages[-1].content
@@ -40,6 +45,7 @@ def script(request: Request, draw: int) -> str:
         time.sleep(0.3)  # so that parts are seen to come one after another
         return f"{PLAN_START}\nLook for goodness. {HOSTILE}\n{PLAN_END}"
     time.sleep(0.3)
+    assert MAY_EXECUTE.wait(timeout=60)
     asked = re.search(r"Task \d+", text)
     letter = "A" if text.find("good") < text.find("bad") else "B"
     if "prefer the bad" in request.prefill:
@@ -117,11 +123,15 @@ def wait_done(page: Any, timeout_s: float = 30) -> None:
 
 def test_a_comparison_streams_to_a_verdict(page: Any) -> None:
     fill(page, f"Task 1 {HOSTILE}", f"good {HOSTILE}", f"bad {HOSTILE}")
-    page.get_by_role("button", name="Judge", exact=True).click()
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('textarea')].some((box) => box.value.startsWith('Look for goodness'))"
-    )
-    assert value(page, "Verdict") == "", "the plan is there before the verdict"
+    MAY_EXECUTE.clear()
+    try:
+        page.get_by_role("button", name="Judge", exact=True).click()
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('textarea')].some((box) => box.value.startsWith('Look for goodness'))"
+        )
+        assert value(page, "Verdict") == "", "the plan is there before the verdict"
+    finally:
+        MAY_EXECUTE.set()
     wait_done(page)
     assert re.match(r"response A is better · P\(A\) 0\.80 · both orders agree · [\d,]+ tokens, \d+\.\d s", value(page, "Verdict"))
     assert "→ it said A" in value(page, "Execution, as given")
