@@ -210,6 +210,16 @@ def test_documents_name_launches() -> None:
 def test_every_launch_in_the_documents_passes(
     where: str, words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:  # fmt: skip
-    monkeypatch.chdir(ROOT)
+    for place in ("configs", "selftrain"):
+        (tmp_path / place).symlink_to(ROOT / place)
+    judged = {
+        "question_body": "Name a river.",
+        "answer1_body": "Loire",
+        "answer2_body": "Etna",
+        "text": "9 2\nEtna is a mountain.",
+        "score": [9.0, 2.0],
+    }
+    (tmp_path / "judgelm_train_100k.jsonl").write_text(json.dumps(judged) + "\n")
+    monkeypatch.chdir(tmp_path)
     file, (config, *overrides) = launch(words, tmp_path)
     assert dry_run([config, str(file), *overrides]), where
