@@ -73,6 +73,22 @@ def test_what_a_failing_server_held_is_answered_by_the_others(servers: list[Fake
     engine.close()
 
 
+def test_lengths_are_asked_of_a_server_that_is_up(servers: list[FakeServer]) -> None:
+    """A sampler asks while it hands requests out: a first server that is gone must not stop the others, nor cost them a request."""
+    gone, here = servers[:2]  # a context of 100
+    engine = pool({one.url: 1 for one in (gone, here)}, recheck_s=60)
+    gone._http.shutdown()
+    gone._http.server_close()
+
+    def fitting() -> Iterator[Request]:
+        return (one for one in requests(60) if engine.fits(one.messages, one.prefill, one.max_tokens))
+
+    assert {key: completion.text for key, (completion,) in engine.sample(fitting())} == EXPECTED
+    assert list(engine.down) == [gone.url]
+    assert not engine.fits((Message(role="user", content="word " * 200),), "", 1)
+    engine.close()
+
+
 def test_a_server_that_comes_back_takes_part_again(servers: list[FakeServer]) -> None:
     broken = threading.Event()
     broken.set()

@@ -56,8 +56,15 @@ class PoolEngine:
         return next(iter(self._engines.values())).likelihood(requests)
 
     def fits(self, messages: tuple[Message, ...], prefill: str, max_tokens: int) -> bool:
-        """By the first server that is up: they serve one model."""
-        return next(iter(self._engines.values())).fits(messages, prefill, max_tokens)
+        """By the first server that is up: they serve one model. One that fails at it is left to its own thread to tell of."""
+        why = ""
+        for url, engine in self._engines.items():
+            if url not in self.down:
+                try:
+                    return engine.fits(messages, prefill, max_tokens)
+                except EngineError as error:
+                    why = str(error)
+        raise EngineError(f"no server can be used: {why or '; '.join(self.down.values())}")
 
     def load(self, model: str) -> None:
         for engine in self._engines.values():
