@@ -191,11 +191,12 @@ class World:
                     f"CUDA_VISIBLE_DEVICES={visible} names {len(names)} devices for the {self.local_size} processes of a node"
                 )
             env["CUDA_VISIBLE_DEVICES"] = ",".join(names[i] for i in own)
-            cores = max(1, len(os.sched_getaffinity(0)) // self.local_size * self._devices_per_engine)
+            allowed = sorted(os.sched_getaffinity(0))
+            cores = max(1, len(allowed) // self.local_size * self._devices_per_engine)
             env["OMP_NUM_THREADS"] = str(cores)
             # Several CPU engines on one machine would otherwise all bind to the same cores.
             first = self.local_rank // self._devices_per_engine * cores
-            env["VLLM_CPU_OMP_THREADS_BIND"] = f"{first}-{first + cores - 1}"
+            env["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(str(allowed[i % len(allowed)]) for i in range(first, first + cores))
         return env
 
     def training_environment(self, stage: str) -> dict[str, str]:

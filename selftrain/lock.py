@@ -63,3 +63,8 @@ def _take(path: Path, folder: Path) -> IO[str]:
                 lock.close()
                 raise UserError(f"{folder} is in use by another process; wait for it, end it, or choose another folder") from None
             time.sleep(_POLL_S)
+        except OSError as error:
+            lock.close()
+            raise UserError(
+                f"{folder} lies on storage that knows no locks (flock: {error.strerror}): mount it with them, or choose another out="
+            ) from None

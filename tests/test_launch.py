@@ -205,3 +205,17 @@ def test_sampling_children_see_no_rank_and_only_their_devices(
     assert env["CUDA_VISIBLE_DEVICES"] == "6"
     assert not {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} & env.keys()
     assert not [name for name in env if name.startswith(("TORCHELASTIC_", "ACCELERATE_"))]
+
+
+@pytest.mark.parametrize(("allowed", "bound"), [({4, 5, 8, 9}, ["4", "5", "8", "9"]), ({4, 5}, ["4", "5", "4", "5"])])
+def test_engines_on_a_cpu_share_the_cores_that_they_may_use(
+    allowed: set[int], bound: list[str], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of a scheduler or a container may not have core 0, nor a core a rank."""
+    world = World(Config.model_validate(tiny_config(tmp_path, tiny_model)))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: allowed)
+    world.size = world.local_size = 4
+    found = []
+    for world.local_rank in range(4):
+        found.append(world.sampling_environment()["VLLM_CPU_OMP_THREADS_BIND"])
+    assert found == bound
