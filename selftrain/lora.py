@@ -33,7 +33,9 @@ def merge(folder: Path, base: str) -> None:
         return
     from peft import PeftModel
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.integrations import unset_hf_deepspeed_config
 
+    unset_hf_deepspeed_config()  # under ZeRO-3 the model would be opened in parts, and wait for ranks that do not merge
     model = AutoModelForCausalLM.from_pretrained(base, dtype="float32")
     merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     merged.to(AutoConfig.from_pretrained(base).dtype).save_pretrained(folder)

@@ -13,6 +13,7 @@ from planner.records import Message
 from planner.store import write_jsonl
 from selftrain.checkpoints import candidates
 from selftrain.config import Config
+from selftrain.lora import adapter, merge
 from selftrain.rows import DpoRow, SftRow
 from selftrain.train import TrainJob, row_lengths, train
 from tests.conftest import tiny_config
@@ -162,6 +163,28 @@ def test_adapters_train_and_leave_an_ordinary_model(method: Any, tiny_model: Pat
     AutoModelForCausalLM.from_pretrained(found[-1])
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["loss"] < log[0]["loss"]
+
+
+def test_adapters_trained_under_zero_3_are_merged_by_one_rank_alone(tiny_model: Path, tmp_path: Path) -> None:
+    """While ZeRO-3's settings live, transformers opens models in parts, for which all ranks must come together."""
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.integrations import HfDeepSpeedConfig, is_deepspeed_zero3_enabled
+
+    settings = config(tmp_path, tiny_model, lora={"rank": 4, "alpha": 8})
+    model = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), adapter(settings.lora))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.ones_(weight)
+    model.save_pretrained(tmp_path / "out")
+    live = HfDeepSpeedConfig({"train_micro_batch_size_per_gpu": 1, "zero_optimization": {"stage": 3}})
+    assert is_deepspeed_zero3_enabled()
+    merge(tmp_path / "out", str(tiny_model))
+    assert live.is_zero3()
+    before, after = weights(tiny_model), weights(tmp_path / "out")
+    assert {key: one.shape for key, one in before.items()} == {key: one.shape for key, one in after.items()}
+    assert any(not torch.equal(before[key].float(), after[key].float()) for key in before)
 
 
 @pytest.mark.parametrize(("key", "value"), [("liger", True), ("attention", "flash_attention_2")])
