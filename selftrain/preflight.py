@@ -1,7 +1,9 @@
 """What would fail a run hours after its start is asked before its first token: the seed's files, its chat format, the trackers, files of
-judgments."""
+judgments, and packages that nothing installs by itself."""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 from planner.errors import UserError
 from selftrain.config import Config
@@ -24,6 +26,18 @@ def check_trackers(config: Config) -> None:
             raise UserError(f"report_to: no tracker {name!r}; choose from {', '.join(sorted(INTEGRATION_TO_CALLBACK))}")
         if name not in get_available_reporting_integrations():
             raise UserError(f"report_to: the tracker {name!r} is not installed: pip install it, or leave it out")
+
+
+def check_packages(config: Config) -> None:
+    """Refuse a way to train whose package is not installed.
+
+    Raises:
+        UserError: names it.
+    """
+    needs = (("liger", config.liger, "liger-kernel"), ("attention", config.attention == "flash_attention_2", "flash-attn"))
+    for key, asked, package in needs:
+        if asked and find_spec({"liger-kernel": "liger_kernel", "flash-attn": "flash_attn"}[package]) is None:
+            raise UserError(f"{key} needs the package {package}, which is not installed: install it, or leave {key} at its default")
 
 
 def check_judged(config: Config) -> None:

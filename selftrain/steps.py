@@ -23,7 +23,7 @@ from selftrain.launch import World, seconds_spent
 from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob
 from selftrain.pairs import sources, split_sizes, write_splits
-from selftrain.preflight import check_judged, check_trackers
+from selftrain.preflight import check_judged, check_packages, check_trackers
 from selftrain.stage import AskJob, SampleJob
 from selftrain.stamp import check_stamp
 from selftrain.summary import write_summary
@@ -56,6 +56,7 @@ class Run:
         self.folder = config.run_folder
         self.seed = Checkpoint(name="seed", path=resolve_model(config.model), parent="", method=None, stage="")
         if world.rank == 0:
+            check_packages(config)
             check_trackers(config)
             _ = self.shop.tokenizer  # a seed that cannot be trained is refused now
             check_stamp(config, self.folder, self.seed.path, world)

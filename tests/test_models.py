@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from planner.errors import UserError
 from planner.models import ModelError, open_tokenizer, resolve_model
 from planner.records import Message
 from selftrain.config import Config
-from selftrain.preflight import check_trackers
+from selftrain.preflight import check_packages, check_trackers
 from selftrain.stamp import check_stamp
 from tests.conftest import tiny_config
 
@@ -111,6 +112,21 @@ def test_a_tracker_that_is_not_there_is_refused(tmp_path: Path, name: str, said:
     check_trackers(Config.model_validate(tiny_config(tmp_path, tmp_path)))
     with pytest.raises(UserError, match=said):
         check_trackers(Config.model_validate(tiny_config(tmp_path, tmp_path, report_to=[name])))
+
+
+@pytest.mark.parametrize(
+    ("changes", "package"), [({"liger": True}, "liger-kernel"), ({"attention": "flash_attention_2"}, "flash-attn")]
+)
+def test_a_package_that_no_extra_installs_is_asked_for_before_anything_is_sampled(
+    tmp_path: Path, changes: dict[str, Any], package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config.model_validate(tiny_config(tmp_path, tmp_path, **changes))
+    monkeypatch.setattr("selftrain.preflight.find_spec", lambda _: None)
+    check_packages(Config.model_validate(tiny_config(tmp_path, tmp_path)))
+    with pytest.raises(UserError, match=f"{next(iter(changes))} needs the package {package}, which is not installed"):
+        check_packages(config)
+    monkeypatch.setattr("selftrain.preflight.find_spec", lambda _: "found")
+    check_packages(config)
 
 
 def test_a_stamp_that_is_no_json_is_named(tmp_path: Path) -> None:
