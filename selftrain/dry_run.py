@@ -8,7 +8,6 @@ not here. Where the run has finished a stage, what it took stands beside the for
 
 from __future__ import annotations
 
-import os
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -24,7 +23,7 @@ from planner.records import Pair
 from planner.store import read_log
 from selftrain.config import Config, load_config
 from selftrain.forecast import TYPICAL_EXECUTION, TYPICAL_PLAN, Forecast, Launch, Stage, measure
-from selftrain.hardware import HARDWARE, shape_of
+from selftrain.hardware import HARDWARE, cores_of_one, shape_of
 from selftrain.pairs import some_pairs
 
 _SAMPLE = 64
@@ -113,7 +112,7 @@ def read_launch(path: str, config: Config) -> Launch:
 def _print(config: Config, launch: Launch, stages: list[Stage], *, known: bool) -> None:
     console = Console(width=None if Console().is_terminal else 170)
     took = {one["stage"]: one["seconds"] for one in read_log(config.run_folder / "metrics.jsonl") if one.get("seconds")}
-    machine = f"{len(os.sched_getaffinity(0))} CPU core(s)" if config.hardware == "cpu" else config.hardware
+    machine = f"{cores_of_one(launch.processes // launch.machines)} CPU core(s)" if config.hardware == "cpu" else config.hardware
     table = Table(title=f"{config.name}: forecast for {launch.processes} × {machine} on {launch.machines} machine(s)")
     for column in (
         "stage",

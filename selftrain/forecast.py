@@ -97,9 +97,10 @@ class Forecast:
 
     def __init__(self, config: Config, launch: Launch, shape: Shape, lengths: Lengths) -> None:
         self.config, self.launch, self.shape, self.lengths = config, launch, shape, lengths
-        self.hardware = hardware_of(config.hardware)
+        self.hardware = hardware_of(config.hardware, launch.processes // launch.machines)
         self._group = config.engine.tensor_parallel
-        self._engines = max(1, launch.processes // self._group)
+        by_ray = config.engine.kind == "ray"
+        self._engines = config.engine.engines if by_ray else max(1, launch.processes // self._group)
         self._chain = min(config.judge_tokens, lengths.plan + lengths.execution + _TAG_TOKENS)
 
     def stages(self) -> Iterator[Stage]:
@@ -168,9 +169,9 @@ class Forecast:
         chains = both * draw.plans * draw.executions // 2
         tags = 0 if first else _TAG_TOKENS / 2  # the seed's are in its prompt
         written = plans * (of.plan + tags) if of.plan else 0.0
-        read = (
-            asks * (of.ask_plan if first else of.judge) + executed * (of.plan + _BLOCK) + (both * of.ask_execution if first else 0)
-        )
+        # Under the judge prompt plans and executions share what they read, and without plans executions read it.
+        shown = asks * of.ask_plan + both * of.ask_execution if first else both * of.judge
+        read = shown + executed * (of.plan + _BLOCK)
         if first and self.config.execution_form != "findings" and draw.force_verdict:
             read += chains * (_TAG_TOKENS + _BLOCK)  # each chain's text is read again up to its verdict
         if not first or self.config.execution_form != "findings":

@@ -43,11 +43,15 @@ HARDWARE: dict[HardwareName, Hardware] = {
 }
 
 
-def hardware_of(name: HardwareName) -> Hardware:
-    """What a process has: a GPU, or the cores that this process may use."""
+def cores_of_one(processes: int) -> int:
+    """Cores of each of so many processes on one machine: they share those that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)) // processes)
+
+
+def hardware_of(name: HardwareName, processes: int = 1) -> Hardware:
+    """What each of so many processes on one machine has: a GPU, or its share of the cores."""
     found = HARDWARE[name]
-    cores = len(os.sched_getaffinity(0)) if name == "cpu" else 1
-    power = 1 + 0.8 * (cores - 1)
+    power = 1 + 0.8 * (cores_of_one(processes) - 1) if name == "cpu" else 1
     return found._replace(decode=found.decode * power, prefill=found.prefill * power, train=found.train * power)
 
 
@@ -107,6 +111,8 @@ def shape_of(model: str) -> Shape:
     if not path.is_file():
         raise UserError(f"the sizes of {model} are known only from its files: give a local folder, or one of {', '.join(KNOWN)}")
     found = json.loads(path.read_text())
+    if experts := {"num_local_experts", "num_experts", "n_routed_experts"} & found.keys():
+        raise UserError(f"{path} has {', '.join(sorted(experts))}: the arithmetic is for dense decoders")
     try:
         heads, width = found["num_attention_heads"], found["hidden_size"]
         return Shape(

@@ -12,8 +12,8 @@ import pytest
 from planner.errors import UserError
 from selftrain.config import load_config
 from selftrain.dry_run import dry_run, read_launch
-from selftrain.forecast import Forecast, Launch, Stage, measure
-from selftrain.hardware import GB, HARDWARE, KNOWN, training_gb
+from selftrain.forecast import Forecast, Launch, Lengths, Stage, measure
+from selftrain.hardware import GB, HARDWARE, KNOWN, Shape, shape_of, training_gb
 from tests.conftest import ROOT
 from tests.documents import every_command, launch
 
@@ -153,6 +153,38 @@ def test_a_larger_run_takes_longer_and_more_machines_less() -> None:
     lengths = measure(config, [pair_of(50)], None)
     hours = [sum(one.seconds for one in Forecast(config, Launch(n, n // 8, 3), EIGHT, lengths).stages()) for n in (8, 32)]
     assert hours[0] / 4 < hours[1] < hours[0]
+
+
+def test_a_judge_reads_its_prompts_whether_it_plans_or_not() -> None:
+    planned, unplanned = (forecast("8b", "gpu-8-zero3", f"plan_kind={kind}") for kind in ("unconstrained", "none"))
+    asked = 2 * 16_200 * planned["eval"].read / planned["eval"].prompts
+    for stages, executions, plan in ((planned, 5, 300), (unplanned, 1, 0)):
+        assert stages["iter-2/dpo/sample"].read == pytest.approx(asked + 2 * 16_200 * executions * (plan + 32))
+
+
+def test_processes_on_a_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    config, lengths = load_config(ROOT / "configs/cpu.toml"), Lengths(50, 100, 80, 30, 18)
+    shape = Shape(30, 576, 1536, 9, 3, 64, 49152, True)
+    one, two = (sum(s.seconds for s in Forecast(config, Launch(n, 1, 0), shape, lengths).stages()) for n in (1, 2))
+    assert 0.8 * one < two < one, "the second core counts a little less in one process than in one of its own"
+
+
+def test_a_ray_cluster_samples_with_its_own_engines() -> None:
+    four, eight = (
+        forecast("8b", "gpu-8-zero3", "engine.kind=ray", f"engine.engines={n}")["iter-1/sft/sample"].seconds for n in (4, 8)
+    )
+    start = HARDWARE["h100"].engine_start_s
+    assert four - start == pytest.approx(2 * (eight - start))
+
+
+def test_a_mixture_of_experts_is_no_dense_decoder(tmp_path: Path) -> None:
+    sizes = {"num_attention_heads": 8, "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128, "vocab_size": 100}
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    assert shape_of(str(tmp_path)).layers == 2
+    (tmp_path / "config.json").write_text(json.dumps(sizes | {"num_local_experts": 8}))
+    with pytest.raises(UserError, match="has num_local_experts: the arithmetic is for dense decoders"):
+        shape_of(str(tmp_path))
 
 
 def pair_of(words: int) -> object:
