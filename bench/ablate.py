@@ -4,7 +4,7 @@
 
 Cells run one after the other, unattended; the same command goes on where it stopped, within a cell too, because a cell is a run of its own in
 `runs/<name>-ablate-<cell>`. One that takes longer than `--minutes` in an attempt is stopped, told of, and gone on with next time. Overrides
-hold for every cell. The table has accuracy and position-consistent accuracy of each cell's last checkpoint on `known` pairs, with 95 %
+hold for every cell. A choice that the config contradicts, or that changes nothing in it, is listed with the reason and not run. The table has accuracy and position-consistent accuracy of each cell's last checkpoint on `known` pairs, with 95 %
 intervals, and says *higher* or *lower* than the base only where the intervals do not overlap; else it says *can't tell*. One seed says
 nothing about another: add `seed=3` and `name=…` for a second opinion.
 """
@@ -23,8 +23,10 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from planner.errors import UserError  # noqa: E402
+from planner.models import ModelError, resolve_model  # noqa: E402
 from planner.store import write_text  # noqa: E402
 from selftrain.config import Config, load_config  # noqa: E402
+from selftrain.stamp import check_recipe  # noqa: E402
 
 
 class Cell(NamedTuple):
@@ -69,13 +71,38 @@ def _inline(iteration: dict[str, Any]) -> str:
     return "{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in iteration.items() if value is not None) + "}"
 
 
+def idle(question: str, config: Config) -> str | None:
+    """Why a choice can change nothing in runs of this config; None where it may."""
+    by_dpo = [(k, one) for k, one in enumerate(config.iterations) if "dpo" in one.train]
+    by_judge = any(
+        one.resample_before_dpo or (k and not one.judged and one.train != ("grpo",)) for k, one in enumerate(config.iterations)
+    )
+    if question in ("pairing", "nll") and not by_dpo:
+        return "no iteration trains by DPO"
+    if question == "pairing":
+        if not config.style.plans or config.sampling.plans == 1:
+            return "no two chains of a pair in one order differ in their plan: set sampling.plans to 2 or more"
+        if config.execution_form == "findings" and not any(k or one.resample_before_dpo for k, one in by_dpo):
+            return "all of DPO's chains are the seed's, whose verdicts are all forced: each makes a row of its own"
+    if question == "plans":
+        if not config.style.plans:
+            return 'plan_kind = "none": there are no plans to share'
+        if not by_judge:
+            return "no trained judge's chains are drawn, and the seed's plans serve both orders anyway"
+    if question == "train_forced" and not config.sampling.force_verdict:
+        return "sampling.force_verdict = false: no verdict is forced"
+    return None
+
+
 def plan(path: str, overrides: list[str], only: set[str]) -> list[tuple[Cell, Config | str]]:
-    """Each wanted cell with its config, or with why it cannot be; what equals the base is left out.
+    """Each wanted cell with its config, or with why it cannot be or would show nothing; what equals the base is left out.
 
     Raises:
-        UserError: the base itself is refused, or `only` names no question.
+        UserError: the base itself is refused or is not measured on `known`, or `only` names no question.
     """
     base = load_config(path, overrides)
+    if not base.pairs.held_out.get("known"):
+        raise UserError("cells are held against each other on `known`: set pairs.held_out.known")
     if unknown := only - {cell.question for cell in cells(base)}:
         raise UserError(
             f"--only {', '.join(sorted(unknown))}: there is {', '.join(dict.fromkeys(c.question for c in cells(base)))}"
@@ -90,14 +117,20 @@ def plan(path: str, overrides: list[str], only: set[str]) -> list[tuple[Cell, Co
             planned.append((cell, str(error)))
             continue
         if cell is BASE or config.recipe() | {"name": ""} != base.recipe() | {"name": ""}:
-            planned.append((cell, config))
+            planned.append((cell, idle(cell.question, config) or config))
     return planned
 
 
 def run(path: str, overrides: list[str], cell: Cell, config: Config, minutes: float) -> Result | str:
-    """Run a cell to its end, or as far as it comes; a finished one is only read."""
+    """Run a cell to its end, or as far as it comes; a finished one is only read.
+
+    Raises:
+        UserError: it is finished, and was run by another recipe.
+    """
     summary = config.run_folder / "summary.json"
-    if not summary.exists():
+    if summary.exists():
+        check_recipe(config, config.run_folder, resolve_model(config.model))
+    else:
         print(f"== {cell.name}", flush=True)
         command = [sys.executable, str(ROOT / "selftrain" / "run.py"), path, *overrides, *cell.overrides, f"name={config.name}"]
         try:
@@ -162,10 +195,14 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="the table as one JSON object on the last line")
     asked = parser.parse_args()
     try:
-        planned = plan(asked.config, asked.overrides, set(filter(None, asked.only.split(","))))
-    except UserError as error:
+        return ablate(asked)
+    except (ModelError, UserError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def ablate(asked: argparse.Namespace) -> int:
+    planned = plan(asked.config, asked.overrides, set(filter(None, asked.only.split(","))))
     results: list[tuple[Cell, Result | str]] = []
     out = Path(planned[0][1].run_folder) / "ablations.md" if isinstance(planned[0][1], Config) else None
     for cell, config in planned:

@@ -34,28 +34,39 @@ def check_stamp(config: Config, folder: Path, model_path: str, world: World) -> 
     Raises:
         UserError: something of the recipe differs; the field is named, with both values.
     """
-    # Through JSON, so that both sides went the same way.
-    stamp = json.loads(
-        json.dumps(
-            {"recipe": config.recipe(), "prompts": text_digest(config.prompts, ties=config.ties), "model": model_digest(model_path)}
-        )
-    )
     path, pairs = folder / "stamp.json", folder / "pairs"
     if path.exists() and ((pairs / ".done").exists() or any(pairs.glob("*/rank-*.jsonl"))):
-        old = _read(path, stamp, "restore it, or choose another name=")
-        changed = changed_field(old["recipe"], stamp["recipe"])
-        if changed is None and old["prompts"] != stamp["prompts"]:
-            changed = f"the text of prompts/{config.prompts}"
-        if changed is None and old["model"] != stamp["model"]:
-            changed = f"the files of the seed model {model_path}"
-        if changed:
-            raise UserError(f"{folder} was started with another recipe: {changed}; undo that, or choose another name=")
+        check_recipe(config, folder, model_path)
     else:
         shutil.rmtree(pairs, ignore_errors=True)  # half-made, and perhaps by another recipe
         write_text(folder / "config.toml", as_toml(config))
-        write_text(path, json.dumps(stamp, indent=2))
+        write_text(path, json.dumps(stamp_of(config, model_path), indent=2))
     attempt = {"attempt": world.attempt, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "processes": world.size}
     append_text(folder / "attempts.jsonl", json.dumps({**attempt, "commit": _commit(), "versions": _versions()}))
+
+
+def stamp_of(config: Config, model_path: str) -> dict[str, Any]:
+    """What makes a run the run that it is, as it comes back from its file."""
+    stamp = {"recipe": config.recipe(), "prompts": text_digest(config.prompts, ties=config.ties), "model": model_digest(model_path)}
+    found: dict[str, Any] = json.loads(json.dumps(stamp))
+    return found
+
+
+def check_recipe(config: Config, folder: Path, model_path: str) -> None:
+    """Hold a config against the stamp of a run.
+
+    Raises:
+        UserError: something of the recipe differs; the field is named, with both values.
+    """
+    stamp = stamp_of(config, model_path)
+    old = _read(folder / "stamp.json", stamp, "restore it, or choose another name=")
+    changed = changed_field(old["recipe"], stamp["recipe"])
+    if changed is None and old["prompts"] != stamp["prompts"]:
+        changed = f"the text of prompts/{config.prompts}"
+    if changed is None and old["model"] != stamp["model"]:
+        changed = f"the files of the seed model {model_path}"
+    if changed:
+        raise UserError(f"{folder} was started with another recipe: {changed}; undo that, or choose another name=")
 
 
 def hold_against(file: Path, recipe: dict[str, Any]) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from bench import ablate
 from planner.errors import UserError
-from selftrain.config import Config
+from planner.models import resolve_model
+from selftrain.config import Config, load_config
+from selftrain.stamp import stamp_of
 from tests.conftest import ROOT
 from tests.test_data_build import source_config
 from tests.test_loop import write_config
@@ -34,11 +36,44 @@ def test_every_cell_differs_from_the_base_in_its_choice_alone() -> None:
     assert len(names) == len([1 for _, config in planned if isinstance(config, Config)])
     for cell, config in planned[1:]:
         if isinstance(config, str):
-            assert cell.question == "train_forced", "only this one contradicts that recipe"
+            assert cell.question in ("train_forced", "pairing"), "a recipe of findings, and of one plan"
             continue
         before, after = base.recipe(), config.recipe()
         changed = {key for key in before if before[key] != after[key]} - {"name"}
         assert len(changed) == 1, (cell, changed)
+
+
+TWICE = 'iterations=[{pairs=126,train=["dpo"]},{pairs=126,train=["dpo"]}]'
+
+
+@pytest.mark.parametrize(
+    ("overrides", "question", "said"),
+    [
+        ([], "pairing", "sampling.plans to 2 or more"),
+        (["plan_kind=none", "sampling.plans=2"], "pairing", "sampling.plans to 2 or more"),
+        (["plan_kind=none"], "plans", "no plans to share"),
+        (['iterations=[{pairs=8,train=["sft"]}]'], "nll", "no iteration trains by DPO"),
+        (['iterations=[{pairs=8,train=["sft"]}]'], "pairing", "no iteration trains by DPO"),
+        (['iterations=[{pairs=8,train=["sft","dpo"]}]'], "plans", "no trained judge's chains"),
+        (['iterations=[{pairs=8,train=["sft","dpo"]}]', "sampling.plans=2"], "pairing", "whose verdicts are all forced"),
+        (["execution_form=free", "sampling.force_verdict=false"], "train_forced", "no verdict is forced"),
+        (["sampling.plans=2"], "pairing", None),
+        (["execution_form=free"], "train_forced", None),
+        (["model=m", TWICE, "sampling.plans=2", "sampling.executions=8"], "pairing", None),
+        (["model=m", TWICE, "sampling.plans=2", "sampling.executions=8"], "plans", None),
+        (["model=m", TWICE, "sampling.plans=2", "sampling.executions=8"], "dpo_iterations", None),
+    ],
+)
+def test_a_choice_that_changes_nothing_is_not_run(overrides: list[str], question: str, said: str | None) -> None:
+    cells = [config for _, config in ablate.plan(CPU, overrides, {question})][1:]
+    assert cells
+    for config in cells:
+        assert isinstance(config, Config) if said is None else said in str(config)
+
+
+def test_cells_that_are_not_measured_on_known_are_refused() -> None:
+    with pytest.raises(UserError, match=r"set pairs\.held_out\.known"):
+        ablate.plan(CPU, ["pairs.held_out={unseen=80}"], set())
 
 
 def test_one_iteration_is_the_first() -> None:
@@ -64,11 +99,14 @@ def test_what_overlaps_is_not_told_apart() -> None:
     assert "| nll | 1 | | | | too slow |" in printed
 
 
-def put_finished(run: Path) -> Path:
-    """A run's summary with what is read of it: all that a finished cell is asked for."""
+def put_finished(path: str, *overrides: str) -> Path:
+    """A run's stamp, and its summary with what is read of it: all that a finished cell is asked for."""
+    config = load_config(path, list(overrides))
+    run = config.run_folder
     interval = {"accuracy": [0.1, 0.9], "position_consistent": [0.1, 0.9]}
     score = {"name": "M1_SFT", "split": "known", "n": 6, "accuracy": 0.5, "position_consistent": 0.5, "ci95": interval}
     run.mkdir(parents=True)
+    (run / "stamp.json").write_text(json.dumps(stamp_of(config, resolve_model(config.model))))
     (run / "summary.json").write_text(json.dumps({"name": run.name, "checkpoints": [score]}))
     return run / "summary.json"
 
@@ -76,9 +114,10 @@ def put_finished(run: Path) -> Path:
 def test_json_is_one_object_last_and_says_what_the_table_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("base-as-configured", "nll-0", "train-forced-no"):
-        put_finished(tmp_path / f"cpu-ablate-{name}")
-    monkeypatch.setattr("sys.argv", ["ablate.py", CPU, f"out={tmp_path}", "--only", "nll,train_forced", "--json"])
+    common = (f"out={tmp_path}", "model=org/judge")
+    for name, override in (("base-as-configured", "seed=2"), ("nll-0", "dpo.sft_weight=0")):
+        put_finished(CPU, *common, override, f"name=cpu-ablate-{name}")
+    monkeypatch.setattr("sys.argv", ["ablate.py", CPU, *common, "--only", "nll,train_forced", "--json"])
     assert ablate.main() == 0
     base, nll, refused = json.loads(capsys.readouterr().out.splitlines()[-1])["cells"]
     assert (base["question"], base["n"], base["accuracy"], base["against_base"]) == ("base", 6, 0.5, None)
@@ -87,12 +126,22 @@ def test_json_is_one_object_last_and_says_what_the_table_says(
     assert refused.keys() == {"question", "answer", "why"}, "a recipe of findings cannot leave forced verdicts out"
 
 
+def test_a_cell_that_another_recipe_finished_is_not_taken_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = (f"out={tmp_path}", "model=org/judge")
+    put_finished(CPU, *common, "name=cpu-ablate-base-as-configured")
+    monkeypatch.setattr("sys.argv", ["ablate.py", CPU, *common, "seed=3", "--only", "nll"])
+    assert ablate.main() == 2
+    assert "another recipe: seed (was 2, now 3); undo that, or choose another name=" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_cell_out_of_time_is_gone_on_with(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """The base is there; the cell is a whole run, here one on problems, whose responses the seed writes first."""
     path = write_config(tmp_path, source_config("math", tmp_path, tiny_model))
     base, cell = (tmp_path / "runs" / f"tiny-ablate-{name}" for name in ("base-as-configured", "train-forced-no"))
-    finished = [put_finished(base), cell / "summary.json"]
+    finished = [put_finished(str(path), f"name={base.name}"), cell / "summary.json"]
     arguments = ["ablate.py", str(path), "--only", "train_forced"]
     monkeypatch.setattr("sys.argv", [*arguments, "--minutes", "0.02"])
     assert ablate.main() == 1
