@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import socket
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from pydantic import Field, PositiveInt
 
 from compare.child import run_child
 from compare.trial import Trained, Trial, TrialJob
+from planner.engines.ray import reach
 from planner.errors import UserError
 from planner.records import Record
 from planner.store import read_record, write_text
@@ -57,7 +57,7 @@ def run_trials(jobs: Sequence[TrialJob], config: RayConfig, out: Path) -> None:
     if ours:
         where = config.address or os.environ.get("RAY_ADDRESS")
         try:
-            _reach(where)
+            reach(where)
             ray.init(address=config.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except OSError as error:
             raise UserError(
@@ -69,16 +69,6 @@ def run_trials(jobs: Sequence[TrialJob], config: RayConfig, out: Path) -> None:
     finally:
         if ours:
             ray.shutdown()
-
-
-def _reach(address: str | None) -> None:
-    """Open a connection to HOST:PORT, where the address is one: Ray itself would try for a quarter of an hour.
-
-    Raises:
-        OSError: nobody is there.
-    """
-    if address and (found := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)):
-        socket.create_connection((found[1], int(found[2])), timeout=10).close()
 
 
 def _run(ray: Any, jobs: Sequence[TrialJob], config: RayConfig, out: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,13 +12,13 @@ import pytest
 from planner.engines.base import GREEDY, Choice, EngineError, Request
 from planner.records import Message
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 pytestmark = pytest.mark.slow
 SETTINGS: dict[str, Any] = {"max_model_len": 256, "max_num_seqs": 8, "kv_cache_gb": 1, "enforce_eager": True}
 
 
 @pytest.fixture(scope="module")
 def engine() -> Any:
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     from planner.engines.ray import RayEngine
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -66,3 +69,18 @@ def test_more_engines_than_the_cluster_has_room_for_are_refused(engine: Any) -> 
 
     with pytest.raises(EngineError, match=r"need 9 cpus .* lower engine\.engines"):
         RayEngine("embedded", engines=9, settings=SETTINGS)
+
+
+def test_an_address_where_no_cluster_is_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray itself would try for a quarter of an hour. Needs no Ray."""
+    from planner.engines.ray import RayEngine
+
+    data = SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, data=data))
+    monkeypatch.setitem(sys.modules, "ray.data", data)
+    with socket.socket() as nobody:  # bound and not listening: connections are refused
+        nobody.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{nobody.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", where)
+        with pytest.raises(EngineError, match=rf"^no Ray cluster at {where} \(.*refused\): start one, mend RAY_ADDRESS"):
+            RayEngine("embedded", engines=1, settings=SETTINGS)

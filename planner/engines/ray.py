@@ -14,6 +14,7 @@ import logging
 import os
 import pickle
 import re
+import socket
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ class RayEngine:
         settings: arguments of `VllmEngine`, for each. The seed of engine k is not known: texts depend on who took which batch.
 
     Raises:
-        EngineError: Ray is missing, or its cluster has no room for the engines.
+        EngineError: Ray is missing or not reached, or its cluster has no room for the engines.
     """
 
     def __init__(self, model: str, *, engines: int, settings: dict[str, Any]) -> None:
@@ -46,7 +47,15 @@ class RayEngine:
             raise EngineError(f"Ray cannot be imported ({error}): install the extra `ray`") from error
         self._ray, self._settings, self._engines = ray, settings, engines
         if not ray.is_initialized():
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            where = os.environ.get("RAY_ADDRESS")
+            try:
+                reach(where)
+                ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            except OSError as error:
+                raise EngineError(
+                    f"no Ray cluster at {where or 'the address that `ray start` left'} ({error}): start one, mend RAY_ADDRESS, or set "
+                    "RAY_AUTH_MODE=token where it asks for a token"
+                ) from error
         for name in ("ray.data", "ray.data._internal"):
             logging.getLogger(name).setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False  # the caller shows its own
@@ -106,6 +115,16 @@ class RayEngine:
                     yield answer
             except self._ray.exceptions.RayError as error:
                 raise EngineError(f"Ray: {_cause(error)}") from error
+
+
+def reach(address: str | None) -> None:
+    """Open a connection to HOST:PORT, where the address is one: Ray itself would try for a quarter of an hour.
+
+    Raises:
+        OSError: nobody is there.
+    """
+    if address and (found := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)):
+        socket.create_connection((found[1], int(found[2])), timeout=10).close()
 
 
 def _cause(error: Exception) -> str:
