@@ -47,8 +47,8 @@ def load(data: Path | None) -> list[LabeledPair]:
 
 def _pair(value: object, where: str) -> LabeledPair:
     if isinstance(value, dict) and "pair" in value:
-        one = fit(value, LabeledPair, where)
-        return _told_apart(one if one.group else one.model_copy(update={"group": one.pair.instruction_id}), where)
+        kept = fit(value, LabeledPair, where)
+        return _told_apart(kept if kept.group else kept.model_copy(update={"group": kept.pair.instruction_id}), where)
     if isinstance(value, dict) and "chosen" in value:
         row = fit(value, ChosenRow, where)
         made = placed(
