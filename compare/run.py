@@ -25,10 +25,10 @@ from compare.standings import Summary
 from compare.summary import write_summary
 from planner.errors import UserError
 from planner.judge import Judge
+from planner.lock import lock_run
 from planner.models import model_digest, resolve_model
 from planner.records import Record, digest
 from planner.store import write_text
-from selftrain.lock import lock_run
 from selftrain.stamp import hold_against
 
 _NAME = re.compile(r"[\w.-]{1,60}")

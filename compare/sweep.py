@@ -29,10 +29,10 @@ from compare.trial import Optimizer, Scheduler, TrainConfig, Trained, Trial, Tri
 from eval.report import Table
 from planner.errors import UserError
 from planner.judge import Decide, Judge, OrderRule
+from planner.lock import lock_run
 from planner.models import EMBEDDED, model_digest, resolve_model
 from planner.records import Record, digest
 from planner.store import read_record, write_text
-from selftrain.lock import lock_run
 from selftrain.stamp import hold_against
 
 _NOT_RECIPE = ("out", "keep", "trials", "ray", "lm_eval", "lm_eval_tasks", "lm_eval_limit", "lm_eval_batch")

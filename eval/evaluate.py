@@ -1,6 +1,7 @@
 """One evaluation in one folder: what is asked, what was said, and the reports made of it.
 
 A folder belongs to one recipe: the same one goes on where it stopped, another is refused and the setting that differs is named.
+One process at a time is at it.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from eval.collect import Votes, collect, read_ballots
 from eval.judged import Judged
 from eval.judges import Opened
 from eval.pages import page_of, summary_table
-from eval.report import markdown, render
+from eval.report import markdown, markdown_text, render
 from eval.summary import Report, summarise
 from planner.errors import UserError
 from planner.execute import judge_inputs
+from planner.lock import lock_run
 from planner.progress import progress_bar
 from planner.records import LabeledPair, digest
-from planner.store import read_jsonl, write_jsonl, write_text
+from planner.store import make_folder, read_jsonl, write_jsonl, write_text
 from planner.styles import STYLES
+
+_RECIPE = "recipe.json"
 
 
 def evaluate(
@@ -39,9 +43,24 @@ def evaluate(
     """Judge `pairs` in both orders, keep what is said in `out`, and write the reports there.
 
     Raises:
-        UserError: `out` belongs to another run; the setting that differs is named.
+        UserError: `out` belongs to another run; the setting that differs is named. Or another process is at it.
         EngineError: a call failed; what is finished is kept, and the next attempt goes on.
     """
+    _refuse_foreign(out)
+    make_folder(out)
+    with lock_run(out):
+        return _evaluate(benchmark, pairs, opened, out, votes, seed, others or {})
+
+
+def _evaluate(
+    benchmark: str,
+    pairs: Sequence[LabeledPair],
+    opened: Opened,
+    out: Path,
+    votes: Votes,
+    seed: int,
+    others: dict[str, Sequence[Judged]],
+) -> Report:
     recipe = _recipe(benchmark, pairs, opened, votes, seed)
     _hold_against(recipe, out)
     if not (out / "pairs.jsonl").is_file():
@@ -58,10 +77,10 @@ def evaluate(
         collect(opened.judge, unique.values(), out, votes, watch)
     ballots, over_long = read_ballots(out, pairs)
     report = summarise(
-        named(benchmark), ballots, judge=opened.name, style=_style_name(opened), over_long=len(over_long), recipe=recipe, others=others or {}, seed=seed
+        named(benchmark), ballots, judge=opened.name, style=_style_name(opened), over_long=len(over_long), recipe=recipe, others=others, seed=seed
     )  # fmt: skip
     write_text(out / "report.json", report.model_dump_json(indent=2) + "\n")
-    write_text(out / "report.md", f"# {report.title}\n\n{markdown(summary_table(report))}")
+    write_text(out / "report.md", f"# {markdown_text(report.title)}\n\n{markdown(summary_table(report))}")
     write_text(out / "report.html", render(page_of(report, [one.elected() for one in ballots])))
     return report
 
@@ -93,11 +112,16 @@ def _style_name(opened: Opened) -> str:
     return next((name for name, one in STYLES.items() if one == style), str(style))
 
 
+def _refuse_foreign(out: Path) -> None:
+    """What a run that stopped before its recipe was written leaves is no other's: its lock, and a recipe that a full disk cut short."""
+    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if found - {".lock-0", f"{_RECIPE}.part"} and _RECIPE not in found:
+        raise UserError(f"{out} is not empty and no run of this command; choose another --out")
+
+
 def _hold_against(recipe: dict[str, Any], out: Path) -> None:
-    path = out / "recipe.json"
+    path = out / _RECIPE
     if not path.exists():
-        if out.is_dir() and any(out.iterdir()):
-            raise UserError(f"{out} is not empty and no run of this command; choose another --out")
         write_text(path, json.dumps(recipe, indent=2) + "\n")
         return
     try:

@@ -9,7 +9,7 @@ from eval.judged import Judged
 from eval.report import Figure, JudgmentShown, OrderShown, Page, Table, draw
 from eval.summary import Report
 from planner.records import Chain, Order, Verdict, flip
-from rewards.score import Interval, Score
+from rewards.score import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def summary_table(report: Report) -> Table:
         ("accuracy, forced verdicts not right", share(score.accuracy_free, score.ci95["accuracy_free"])),
         ("accuracy, orders merged by mean P(A)", share(found.merged, found.merged_ci95)),
         ("flips: pairs whose orders disagree", share(score.flip)),
-        ("verdicts for the response shown first", share(first_shown(score))),
+        ("verdicts for the response shown first", share(found.first)),
         ("verdicts for the longer response", f"{share(found.longer)} (of the labels: {share(found.longer_gold)})"),
         ("no verdict", share(score.no_verdict)),
         ("cut off", share(score.cut_off)),
@@ -64,18 +64,12 @@ def category_table(report: Report) -> Table:
     rows = []
     for kind, one in report.categories.items():
         score = one.score
-        rates = (score.flip, first_shown(score), one.longer, score.no_verdict, score.cut_off, score.forced, one.refused)
+        rates = (score.flip, one.first, one.longer, score.no_verdict, score.cut_off, score.forced, one.refused)
         rows.append(
             (kind, f"{score.n:,}", share(score.position_consistent, score.ci95["position_consistent"]),
              share(score.accuracy, score.ci95["accuracy"]), *map(share, rates))
         )  # fmt: skip
     return Table(title="By category", columns=columns, rows=tuple(rows))
-
-
-def first_shown(score: Score) -> float | None:
-    """Share of verdicts for the response shown first; None where no verdict was named, of which there is no share."""
-    silent = round((score.no_verdict + score.cut_off) * 2 * score.n)
-    return score.first_position if silent < 2 * score.n else None
 
 
 def published_table(report: Report) -> Table:

@@ -120,12 +120,19 @@ def as_script_data(value: object) -> str:
 
 
 def markdown(table: Table) -> str:
-    """The same table in Markdown; bars and line ends in cells are kept from breaking it."""
+    """The same table in Markdown; bars and line ends in cells are kept from breaking it, and nothing in them is markup."""
 
     def line(cells: tuple[str, ...]) -> str:
-        return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+        return "| " + " | ".join(map(markdown_text, cells)) + " |"
 
     return "\n".join([line(table.columns), line(("---",) * len(table.columns)), *map(line, table.rows)]) + "\n"
+
+
+def markdown_text(text: str) -> str:
+    """A text on one line of Markdown, in which no tag, link or picture begins and no cell ends."""
+    for mark in ("\\", "|", "<", "]("):
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())
 
 
 def draw(title: str, note: str, plot: Callable[[Axes], None]) -> Figure:

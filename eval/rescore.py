@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -59,12 +60,16 @@ def rescore(benchmark: str, path: Path, *, swapped: Path | None = None, data: Pa
         raise UserError(f"{benchmark} has no output format that is read here; there are {', '.join(BENCHMARKS)}")
     if benchmark in _WITH_THEIR_PAIRS and swapped:
         raise UserError(f"{benchmark} files hold both orders: leave out --swapped")
+    if swapped and swapped.exists() and path.exists() and swapped.samefile(path):
+        raise UserError(f"--swapped {swapped} is the file of the first order itself; give the output for the exchanged responses")
     judged = one.read_outputs(path, swapped, data)
     if benchmark in _WITH_THEIR_PAIRS and data:
-        held = {(pair.pair.id, pair.better) for pair in one.load(data)}
-        strange = sum((found.labeled.pair.id, found.labeled.better) not in held for found in judged)
+        held = Counter((pair.pair.id, pair.better) for pair in one.load(data))
+        strange = (Counter((found.labeled.pair.id, found.labeled.better) for found in judged) - held).total()
         if strange:
-            raise UserError(f"{path} judges {strange} pairs that {data} does not hold, or labels otherwise; is it of the same set?")
+            raise UserError(
+                f"{path} judges {strange} pairs that {data} does not hold, labels otherwise or holds less often; is it of the same set?"
+            )
     scores = {**one.official(judged, 0), **strictly(judged)}
     missing = one.missing([one.labeled for one in judged])
     if missing:

@@ -80,7 +80,7 @@ def main(arguments: Sequence[str], prog: str = "python -m eval.run", open_judge:
         with redirect_stdout(sys.stderr):
             report, out = _run(asked, open_judge)
     except (UserError, EngineError, ModelError, PromptError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {_visible(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
@@ -114,6 +114,11 @@ def _run(asked: argparse.Namespace, open_judge: Callable[..., Opened] | None) ->
         opened.judge.engine.close()
 
 
+def _visible(text: str) -> str:
+    """Text of data sets and models with what a terminal would obey written out."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def _show(report: Report, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table as Grid
@@ -123,9 +128,9 @@ def _show(report: Report, out: Path) -> None:
 
     console = Console(width=None if Console().is_terminal else 132)
     for table in [summary_table(report), *([comparison_table(report)] if report.against else [])]:
-        grid = Grid(*table.columns, title=Text(report.title if table.title == "Scores" else table.title))
+        grid = Grid(*table.columns, title=Text(_visible(report.title if table.title == "Scores" else table.title)))
         for row in table.rows:
-            grid.add_row(*map(Text, row))
+            grid.add_row(*(Text(_visible(cell)) for cell in row))
         console.print(grid)
     if report.missing:
         console.print(Text("Only part of the benchmark was judged: there is no official total."))

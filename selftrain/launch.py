@@ -22,10 +22,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from planner.errors import LOST_PEER, UserError
+from planner.lock import lock_rank, lock_run
 from planner.records import digest
 from planner.store import append_text, read_log, write_text
 from selftrain.config import Config
-from selftrain.lock import lock_rank, lock_run
 from selftrain.markers import once
 
 _LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",

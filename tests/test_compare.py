@@ -24,8 +24,8 @@ from planner.engines.base import EngineError, Request
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.judge import Judge
+from planner.lock import lock_run
 from planner.styles import STYLES
-from selftrain.lock import lock_run
 
 RUNNER = CliRunner()
 NAMES = ("good", "fair", "poor")
@@ -145,7 +145,7 @@ def model_folder(path: Path, weights: bytes) -> Path:
 
 
 def test_a_comparison_that_is_going_on_is_left_alone(config: CompareConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    monkeypatch.setattr("planner.lock._PATIENCE_S", 0.0)
     first = compare(config, judge)
     with lock_run(Path(config.out)), pytest.raises(UserError, match=f"{config.out} is in use by another process"):
         compare(config, judge)

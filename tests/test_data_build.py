@@ -198,7 +198,7 @@ def test_a_finished_build_opens_no_engine_and_another_recipe_is_refused(tmp_path
 
 
 def test_two_processes_are_not_at_one_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    monkeypatch.setattr("planner.lock._PATIENCE_S", 0.0)
     found = config(tmp_path)
 
     def opened(_: EngineConfig, model: str, seed: int) -> Engine:

@@ -16,6 +16,7 @@ from cli.main import app
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.judge import Judge, read_card
+from planner.lock import lock_run
 from planner.records import Pair
 from planner.store import write_jsonl, write_text
 from planner.styles import STYLES
@@ -24,7 +25,6 @@ from selftrain.distil import Opinion, Taught, augment, consistent, swap_wording
 from selftrain.distil.files import judgelm_results, pandalm_result, read, read_judgelm, read_pandalm
 from selftrain.distil.rows import ChatRow, TextRow, rows
 from selftrain.distil.run import DistilConfig
-from selftrain.lock import lock_run
 from tests.conftest import ROOT
 from tests.test_compare import longer_wins
 
@@ -406,7 +406,7 @@ def test_what_could_not_train_is_refused_before_a_row_is_made(
 
 def test_a_distillation_that_is_going_on_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    monkeypatch.setattr("planner.lock._PATIENCE_S", 0.0)
     monkeypatch.setattr("selftrain.distil.run._write_rows", lambda *_: pytest.fail("it wrote rows"))
     write_text(tmp_path / "model" / "config.json", "{}")
     write_text(tmp_path / "model" / "model.safetensors", "x")

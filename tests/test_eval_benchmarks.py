@@ -237,6 +237,9 @@ def test_a_run_s_own_pairs_keep_their_kind_and_their_group(tmp_path: Path) -> No
     found = named("pairs").load(path)
     assert found == list(islice(builtin.generate("known", 77), 4))
     assert found[0].group == found[1].group != found[2].group
+    bare = [one.model_dump(mode="json") | {"group": ""} for one in found[:2]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in bare))
+    assert [one.cluster for one in named("pairs").load(path)] == [one.pair.instruction_id for one in found[:2]]
     path.write_text('{"pair": {"instruction": "Sum up."}}\n')
     with pytest.raises(UserError, match=r"fresh\.jsonl:1 does not fit at pair\.response_a"):
         named("pairs").load(path)

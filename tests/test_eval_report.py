@@ -62,6 +62,14 @@ def test_markdown_cells_cannot_break_the_table() -> None:
     assert markdown(table).splitlines() == ["| a | b |", "| --- | --- |", "| x \\| y | one two |"]
 
 
+def test_markdown_cells_are_no_markup() -> None:
+    hostile = "<img src=x onerror=alert(1)> ![p](http://x/) [l](javascript:1) \\](y) a\\| <http://x>"
+    line = markdown(Table(title="t", columns=("a",), rows=((hostile,),))).splitlines()[2]
+    bare = re.sub(r"\\[\\|<\]]", "", line)
+    assert not re.search(r"[<\\]|\]\(", bare), "every mark that begins a tag or makes a link stands behind a backslash"
+    assert bare.count("|") == 2
+
+
 def test_a_figure_is_an_svg_and_the_same_numbers_make_the_same_file() -> None:
     def plot(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], label="line")

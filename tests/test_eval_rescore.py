@@ -134,14 +134,32 @@ def test_judgebench_decisions(row: Any, overall: float, consistent: float, none:
 
 
 def test_a_single_game_with_nulls_is_scored(tmp_path: Path) -> None:
-    scores = rescore("judgebench", put(tmp_path / "out.jsonl", [judgebench_row("A>B", None), judgebench_row("A>B", "A>B")]))
-    assert two(scores, "knowledge", "none") == [50, 50]
+    rows = [judgebench_row("A>B", None), judgebench_row("A>B", "A>B"), judgebench_row("A>B") | {"judgments": None}]
+    rows = [row | {"pair_id": str(i)} for i, row in enumerate(rows)]
+    scores = rescore("judgebench", put(tmp_path / "out.jsonl", rows))
+    assert two(scores, "knowledge", "none") == [33.33, 66.67]
     assert "position_consistent" not in scores
 
 
 def test_a_third_game_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not fit at judgments"):
         rescore("judgebench", put(tmp_path / "out.jsonl", [judgebench_row("A>B", "A>B", "B>A", "B>A")]))
+
+
+def test_a_judgebench_file_that_is_two_in_one_is_refused(tmp_path: Path) -> None:
+    both, one = judgebench_row("A>B", "A>B", "B>A"), judgebench_row("A>B", "A>B") | {"pair_id": "2"}
+    with pytest.raises(UserError, match="1 rows with a pair_id that another row has"):
+        rescore("judgebench", put(tmp_path / "out.jsonl", [both, both]))
+    with pytest.raises(UserError, match="some pairs in both orders and some in one"):
+        rescore("judgebench", put(tmp_path / "out.jsonl", [both, one]))
+
+
+def test_a_judge_that_wrote_nothing_has_no_verdict(tmp_path: Path) -> None:
+    silent = {"judgment": {"judge_model": "m", "prompt": "", "response": None}, "decision": None}
+    assert rescore("judgebench", put(tmp_path / "out.jsonl", [judgebench_row("A>B", silent, silent)]))["none"] == 100
+    row = llmbar_row(1, None, None)
+    row["results"][-1]["swap = True"]["completion"] = None
+    assert rescore("llmbar", put(tmp_path / "result.json", [row]))["none"] == 100
 
 
 def test_pairs_that_a_file_repeats_are_held_against_the_benchmark_s_own(tmp_path: Path) -> None:
@@ -155,6 +173,9 @@ def test_pairs_that_a_file_repeats_are_held_against_the_benchmark_s_own(tmp_path
         rescore("judgebench", out, data=tmp_path / "nowhere")
     with pytest.raises(UserError, match="leave out --swapped"):
         rescore("judgebench", out, swapped=out)
+    twice = put(tmp_path / "result.json", [llmbar_row(1, "1", "1")] * 2)
+    with pytest.raises(UserError, match=r"judges 1 pairs that .* holds less often"):
+        rescore("llmbar", twice, data=put(tmp_path / "dataset.json", [llmbar_row(1, "1", "1")]))
 
 
 def test_the_released_outputs_are_of_the_released_pairs(data_folder: Path) -> None:
@@ -209,6 +230,18 @@ def test_judgelrm_files_hold_their_own_pairs(tmp_path: Path) -> None:
     assert two(scores, "label tie", "label 1", "label 2") == [2, 1, 0]
 
 
+def test_a_swapped_file_of_the_same_or_of_other_pairs_is_refused(tmp_path: Path) -> None:
+    base = {"idx": 0, "instruction": "T", "response1": "a", "response2": "b", "label": 1}
+    first = put(tmp_path / "1.json", [base | {"output": "<answer>8</answer><answer>7</answer>", "result": 1}])
+    said = {"output": "<answer>7</answer><answer>8</answer>", "result": 2}
+    for shown in ({}, {"response1": "b", "response2": "a"}):
+        assert rescore("pandalm", first, swapped=put(tmp_path / "2.json", [base | said | shown]))["position_consistent"] == 100
+    with pytest.raises(UserError, match="judges another pair under idx 0"):
+        rescore("pandalm", first, swapped=put(tmp_path / "2.json", [base | said | {"response1": "c"}]))
+    with pytest.raises(UserError, match="is the file of the first order itself"):
+        rescore("pandalm", first, swapped=first)
+
+
 def test_pandalm_needs_pairs_that_fit(tmp_path: Path) -> None:
     data, out = gold_file(tmp_path / "testset-v1.json"), panda(tmp_path / "p.json", 0, 1, 2)
     assert rescore("pandalm", out, data=data)["missing"] == 999 - 3
@@ -222,6 +255,9 @@ def test_pandalm_needs_pairs_that_fit(tmp_path: Path) -> None:
         rescore(
             "pandalm", out, data=put(tmp_path / "no.json", [{**json.loads(data.read_text())[0], "annotator1": 2, "annotator2": 0}])
         )
+    rows = json.loads(gold_file(tmp_path / "testset-v1.json").read_text())
+    with pytest.raises(UserError, match="1 rows with an idx that another row has, so verdicts cannot be told apart"):
+        rescore("pandalm", out, data=put(tmp_path / "again.json", [*rows, rows[0] | {"response1": "c"}]))
     with pytest.raises(UserError, match="judge different pairs"):
         rescore("pandalm", panda(tmp_path / "q.json", 0, 1, 2, 1), swapped=out, data=data)
 

@@ -21,6 +21,7 @@ from planner.engines.scripted import ScriptedEngine, default_script
 from planner.errors import UserError
 from planner.execute import judge_inputs
 from planner.judge import Judge, JudgeCard, write_card
+from planner.lock import lock_run
 from planner.records import LabeledPair, Plan
 from planner.store import Shards, read_jsonl
 from planner.styles.evalplanner import EvalPlannerStyle
@@ -240,9 +241,9 @@ def test_the_command_reports_scores_in_three_forms(tmp_path: Path, capsys: pytes
 
 
 def test_of_no_verdicts_none_goes_to_the_first(tmp_path: Path) -> None:
-    for script, said in ((never, "–"), (always_a, "100.0 %")):
+    for script, said in ((never, "–"), (lambda *_: "[[C]]", "– "), (always_a, "100.0 %")):
         assert run(tmp_path, "--out", str(tmp_path / said), script=script) == 0
-        assert f"| verdicts for the response shown first | {said} |" in (tmp_path / said / "report.md").read_text()
+        assert f"| verdicts for the response shown first | {said.strip()} |" in (tmp_path / said / "report.md").read_text()
 
 
 def test_a_whole_benchmark_prints_its_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,6 +279,31 @@ def test_the_same_command_goes_on_and_another_is_refused(tmp_path: Path, capsys:
     (tmp_path / "run" / "recipe.json").write_text("[]")
     assert run(tmp_path, "--out", out) == 2
     assert "recipe.json is no recipe of this command" in capsys.readouterr().err
+
+
+def test_a_run_that_is_going_on_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("planner.lock._PATIENCE_S", 0.0)
+    out = tmp_path / "run"
+    out.mkdir()
+    with lock_run(out):
+        assert run(tmp_path, "--out", str(out)) == 2
+        assert f"{out} is in use by another process" in capsys.readouterr().err
+        assert [path.name for path in out.iterdir()] == [".lock-0"], "it wrote nothing"
+    (out / "recipe.json.part").write_text("{")
+    assert run(tmp_path, "--out", str(out)) == 0, "what stopped before it wrote its recipe goes on"
+
+
+def test_what_a_terminal_would_obey_is_written_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "mine.jsonl"
+    rows = [{"instruction": f"T{i}", "chosen": "Right", "rejected": "Wrong", "kind": f"\x1b[2J{i}"} for i in range(2)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ["pairs", "--judge", "scripted", "--data", str(data), "--out", str(tmp_path / "run")]
+    assert main(arguments, open_judge=opens(knows)) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert r"\x1b[2J1" in shown
 
 
 def test_runs_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from planner.lock import lock_run
 from planner.records import Chain, Plan
 from planner.store import Shards
 from selftrain.checkpoints import candidates
 from selftrain.config import Config, load_config
 from selftrain.launch import World
-from selftrain.lock import lock_run
 from selftrain.steps import Run
 from tests.conftest import ROOT, tiny_config
 from tests.test_loop import run_here, write_config

@@ -1,4 +1,4 @@
-"""selftrain/lock.py: two launches never write into one run folder, whatever their sizes."""
+"""planner/lock.py: two launches never write into one run folder, whatever their sizes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from planner import lock
 from planner.errors import UserError
-from selftrain import lock
-from selftrain.lock import lock_rank, lock_run
+from planner.lock import lock_rank, lock_run
 
 
 @pytest.fixture(autouse=True)

@@ -30,10 +30,10 @@ from compare.trial import TrainConfig, Trained, Trial, TrialJob, read_examples, 
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
 from planner.judge import Judge
+from planner.lock import lock_run
 from planner.store import write_text
 from planner.styles import STYLES
 from selftrain.config import load_record
-from selftrain.lock import lock_run
 from tests.conftest import ROOT
 from tests.test_compare import longer_wins
 
@@ -169,7 +169,7 @@ def test_a_trial_whose_record_is_torn_is_named(toml: Path, monkeypatch: pytest.M
 
 def test_a_sweep_that_is_going_on_is_left_alone(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one would begin a trial anew, and so delete the checkpoints of the first."""
-    monkeypatch.setattr("selftrain.lock._PATIENCE_S", 0.0)
+    monkeypatch.setattr("planner.lock._PATIENCE_S", 0.0)
     monkeypatch.setattr("compare.sweep.run_child", never)
     config = load_record(toml, SweepConfig)
     folder = Path(config.out) / config.name

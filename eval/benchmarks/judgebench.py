@@ -15,6 +15,7 @@ from pydantic import Field
 
 from eval.benchmarks.base import Benchmark, Percentages, Published, Row, files, from_hub, labeled, percent, read
 from eval.judged import Judged, chain_of
+from planner.errors import UserError
 from planner.records import ORDERS, Chain, Label, LabeledPair, Order, Pair, Verdict, flip
 
 CATEGORIES = {"mmlu-pro": "knowledge", "livebench-reasoning": "reasoning", "livebench-math": "math", "livecodebench": "coding"}
@@ -33,7 +34,7 @@ class PairRow(Row):
 
 
 class Said(Row):
-    response: str = ""
+    response: str | None = None
 
 
 class Game(Row):
@@ -83,15 +84,23 @@ def _sum(one: Judged) -> int:
 
 def read_outputs(path: Path, swapped: Path | None, data: Path | None) -> list[Judged]:
     """A judge's output file: each row holds its pair, so the benchmark itself is not needed. The second game is flipped back."""
-    return [_judged(row) for row in read(path, OutputRow)]
+    rows = read(path, OutputRow)
+    twice = len(rows) - len({(row.response_model, row.pair_id) for row in rows})
+    if twice:
+        raise UserError(f"{path} has {twice} rows with a pair_id that another row has; leave one of each")
+    games = {len(row.judgments) for row in rows if row.judgments}
+    if len(games) > 1:
+        raise UserError(f"{path} judges some pairs in both orders and some in one; leave out the rows of one kind")
+    return [_judged(row, max(games, default=2)) for row in rows]
 
 
-def _judged(row: OutputRow) -> Judged:
+def _judged(row: OutputRow, games: int) -> Judged:
+    """A pair that was not judged at all is owed as many verdicts as the others have."""
     pair = _pair(row)
     chains: dict[Order, Chain] = {}
-    for order, game in zip(ORDERS, row.judgments or (None, None), strict=False):
+    for order, game in zip(ORDERS, row.judgments or [None] * games, strict=False):
         decision = _DECISION[game.decision if game else None]
-        text = game.judgment.response if game and game.judgment else ""
+        text = (game.judgment.response if game and game.judgment else None) or ""
         chains[order] = chain_of(pair, order, decision if order == "ab" else flip(decision), text)
     return Judged(pair, chains)
 

@@ -33,7 +33,7 @@ class PairRow(Row):
 
 
 class Said(Row):
-    completion: list[Any] = []
+    completion: list[Any] | None = None
     winner: Literal["1", "2"] | None
 
 

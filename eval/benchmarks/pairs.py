@@ -2,7 +2,7 @@
 
 A row is {"instruction", "response_a", "response_b", "label"} with the label A, B or tie, or {"instruction", "chosen", "rejected"}.
 `kind` (for break-downs), `input` and `reference` are optional; other keys are passed over. A `LabeledPair`, as the files of a run's
-`pairs/` and of `evalplanner data build` hold them, keeps its kind and its group.
+`pairs/` and of `evalplanner data build` hold them, keeps its kind and its group; without a group its instruction is one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def load(data: Path | None) -> list[LabeledPair]:
 
 def _pair(value: object, where: str) -> LabeledPair:
     if isinstance(value, dict) and "pair" in value:
-        return _told_apart(fit(value, LabeledPair, where), where)
+        kept = fit(value, LabeledPair, where)
+        return _told_apart(kept if kept.group else kept.model_copy(update={"group": kept.pair.instruction_id}), where)
     if isinstance(value, dict) and "chosen" in value:
         row = fit(value, ChosenRow, where)
         made = placed(

@@ -139,14 +139,7 @@ def annotators(pairs: Iterable[LabeledPair]) -> Percentages:
 def read_outputs(path: Path, swapped: Path | None, data: Path | None) -> list[Judged]:
     """Verdict files of the GPT-3.5, PandaLM and JudgeLRM kinds. Only the last holds its own pairs; the others need the test set."""
     said = _verdicts(path)
-    if data is not None:
-        pairs = {
-            row.idx: _pair(row, f"{file}[{i}]")
-            for file in files(data, "testset-v1.json")
-            for i, row in enumerate(read(file, PairRow))
-        }
-    else:
-        pairs = {idx: pair for idx, (_, _, pair) in said.items() if pair is not None}
+    pairs = _by_idx(data) if data is not None else {idx: pair for idx, (_, _, pair) in said.items() if pair is not None}
     if not pairs:
         raise UserError(f"{path} holds verdicts and no pairs; give --data the test set that it was made on, testset-v1.json")
     strange = [idx for idx, (_, _, own) in said.items() if idx not in pairs or (own is not None and own.pair != pairs[idx].pair)]
@@ -157,6 +150,12 @@ def read_outputs(path: Path, swapped: Path | None, data: Path | None) -> list[Ju
     second = _verdicts(swapped) if swapped else {}
     if swapped and second.keys() != said.keys():
         raise UserError(f"{swapped} and {path} judge different pairs")
+    # Whether such a file lays out the responses as they were shown is not known: either is its own pair.
+    for idx, (_, _, own) in second.items():
+        if own is not None and own.pair not in (pairs[idx].pair, pairs[idx].pair.swapped()):
+            raise UserError(
+                f"{swapped} judges another pair under idx {idx} than {path}; give --swapped its output for the same pairs"
+            )
     judged = []
     for idx, (verdict, text, _) in said.items():
         chains: dict[Order, Chain] = {"ab": chain_of(pairs[idx], "ab", verdict, text)}
@@ -164,6 +163,16 @@ def read_outputs(path: Path, swapped: Path | None, data: Path | None) -> list[Ju
             chains["ba"] = chain_of(pairs[idx], "ba", flip(second[idx][0]), second[idx][1])
         judged.append(Judged(pairs[idx], chains))
     return judged
+
+
+def _by_idx(data: Path) -> dict[int, LabeledPair]:
+    pairs = [one for file in files(data, "testset-v1.json") for one in load(file)]
+    found = {int(one.notes["id"]): one for one in pairs}
+    if len(found) < len(pairs):
+        raise UserError(
+            f"{data} has {len(pairs) - len(found)} rows with an idx that another row has, so verdicts cannot be told apart"
+        )
+    return found
 
 
 def _verdicts(path: Path) -> dict[int, tuple[Verdict, str, LabeledPair | None]]:

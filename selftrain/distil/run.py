@@ -26,6 +26,7 @@ from pydantic import Field, PositiveInt, model_validator  # noqa: E402
 
 from planner.errors import UserError  # noqa: E402
 from planner.judge import JudgeCard, write_card  # noqa: E402
+from planner.lock import lock_run  # noqa: E402
 from planner.models import EMBEDDED, ModelError, model_digest, resolve_model  # noqa: E402
 from planner.records import Record  # noqa: E402
 from planner.store import write_jsonl, write_text  # noqa: E402
@@ -38,7 +39,6 @@ from selftrain.data_config import JudgedForm  # noqa: E402
 from selftrain.distil import augment, consistent  # noqa: E402
 from selftrain.distil.files import read  # noqa: E402
 from selftrain.distil.rows import Keep, rows  # noqa: E402
-from selftrain.lock import lock_run  # noqa: E402
 from selftrain.stamp import hold_against  # noqa: E402
 from selftrain.train import TrainJob, train  # noqa: E402
 from selftrain.train_config import check_batch  # noqa: E402

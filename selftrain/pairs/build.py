@@ -19,13 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from planner.engines.base import Engine
+from planner.lock import lock_run
 from planner.models import model_digest, resolve_model
 from planner.records import digest
 from planner.store import make_folder, write_text
 from prompts import text_digest
 from selftrain.config import EngineConfig
 from selftrain.data_config import ENGINE_SOURCES
-from selftrain.lock import lock_run
 from selftrain.markers import check_marker, write_marker
 from selftrain.pairs import sources
 from selftrain.pairs.build_config import DataConfig

@@ -52,7 +52,7 @@ def _take(path: Path, folder: Path) -> IO[str]:
     try:
         lock = path.open("a+")
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}; choose another out=") from None
+        raise UserError(f"{path} cannot be written: {error.strerror}; choose another folder") from None
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
