@@ -25,6 +25,7 @@ if str(ROOT) not in sys.path:
 from planner.errors import UserError  # noqa: E402
 from planner.models import ModelError, resolve_model  # noqa: E402
 from planner.store import write_text  # noqa: E402
+from selftrain.checkpoints import is_judge  # noqa: E402
 from selftrain.config import Config, load_config  # noqa: E402
 from selftrain.stamp import check_recipe  # noqa: E402
 
@@ -72,18 +73,26 @@ def _inline(iteration: dict[str, Any]) -> str:
 
 
 def idle(question: str, config: Config) -> str | None:
-    """Why a choice can change nothing in runs of this config; None where it may."""
+    """Why a choice can change nothing in runs of this config; None where it may.
+
+    Raises:
+        UserError: the seed is a judge that is asked otherwise.
+    """
+    from_judge = is_judge(config, config.model)
     by_dpo = [(k, one) for k, one in enumerate(config.iterations) if "dpo" in one.train]
     by_judge = any(
-        one.resample_before_dpo or (k and not one.judged and one.train != ("grpo",)) for k, one in enumerate(config.iterations)
+        one.resample_before_dpo or ((k or from_judge) and not one.judged and one.train != ("grpo",))
+        for k, one in enumerate(config.iterations)
     )
     if question in ("pairing", "nll") and not by_dpo:
         return "no iteration trains by DPO"
     if question == "pairing":
         if not config.style.plans or config.sampling.plans == 1:
             return "no two chains of a pair in one order differ in their plan: set sampling.plans to 2 or more"
-        if config.execution_form == "findings" and not any(k or one.resample_before_dpo for k, one in by_dpo):
+        if config.execution_form == "findings" and not any(k or from_judge or one.resample_before_dpo for k, one in by_dpo):
             return "all of DPO's chains are the seed's, whose verdicts are all forced: each makes a row of its own"
+    if question == "plan_kind" and from_judge:
+        return "the seed is a judge, which is never asked for a plan"
     if question == "plans":
         if not config.style.plans:
             return 'plan_kind = "none": there are no plans to share'
@@ -101,6 +110,7 @@ def plan(path: str, overrides: list[str], only: set[str]) -> list[tuple[Cell, Co
         UserError: the base itself is refused or is not measured on `known`, or `only` names no question.
     """
     base = load_config(path, overrides)
+    is_judge(base, base.model)  # one that is asked otherwise is refused
     if not base.pairs.held_out.get("known"):
         raise UserError("cells are held against each other on `known`: set pairs.held_out.known")
     if unknown := only - {cell.question for cell in cells(base)}:
@@ -113,11 +123,12 @@ def plan(path: str, overrides: list[str], only: set[str]) -> list[tuple[Cell, Co
             continue
         try:
             config = load_config(path, [*overrides, *cell.overrides, f"name={base.name}-ablate-{cell.name}"])
+            why = idle(cell.question, config)
         except UserError as error:
             planned.append((cell, str(error)))
             continue
         if cell is BASE or config.recipe() | {"name": ""} != base.recipe() | {"name": ""}:
-            planned.append((cell, idle(cell.question, config) or config))
+            planned.append((cell, why or config))
     return planned
 
 

@@ -9,12 +9,38 @@ import zipfile
 from pathlib import Path
 
 from planner.errors import UserError
+from planner.judge import CARD, read_card
 from planner.models import ModelError, check_weight_file
 from planner.store import write_text
 from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.config import Config
 
 RESUME_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin")
+
+
+def is_judge(config: Config, model: str) -> bool:
+    """Whether a run's seed is a judge that a run like this made, so that chains are drawn of it as of any trained judge.
+
+    A judge of another family (`evalplanner distil`) is a seed like any model.
+
+    Args:
+        model: its folder.
+
+    Raises:
+        UserError: it is a judge that was trained under another prompt, or plans where this run's does not.
+    """
+    if not (Path(model) / CARD).is_file():
+        return False
+    theirs, ours = read_card(model).style, config.style
+    if not isinstance(theirs, EvalPlannerStyle):
+        return False
+    asked = {"prompts": (theirs.prompt_set, ours.prompt_set), "ties": (theirs.ties, ours.ties), "plans": (theirs.plans, ours.plans)}
+    if differ := [f"{name} {then}, here {now}" for name, (then, now) in asked.items() if then != now]:
+        raise UserError(
+            f"the judge at {model} was trained to be asked otherwise ({'; '.join(differ)}): set prompts, ties and plan_kind as its run did, "
+            f"or remove its {CARD} to start from it as from a model that is no judge yet"
+        )
+    return True
 
 
 def step_of(checkpoint: Path) -> int:

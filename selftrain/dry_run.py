@@ -21,6 +21,7 @@ from planner.errors import UserError
 from planner.models import open_tokenizer, resolve_model
 from planner.records import Pair
 from planner.store import read_log
+from selftrain.checkpoints import is_judge
 from selftrain.config import Config, load_config
 from selftrain.forecast import TYPICAL_EXECUTION, TYPICAL_PLAN, Forecast, Launch, Stage, measure
 from selftrain.hardware import HARDWARE, cores_of_one, shape_of
@@ -47,7 +48,7 @@ def dry_run(arguments: list[str]) -> list[Stage]:
     model = resolve_model(config.model)
     pairs = [one.pair for one in islice(some_pairs(config), _SAMPLE)]
     lengths = measure(config, pairs or [_STAND_IN], open_tokenizer(model) if Path(model).is_dir() else None)
-    stages = list(Forecast(config, launch, shape_of(model), lengths).stages())
+    stages = list(Forecast(config, launch, shape_of(model), lengths, from_judge=is_judge(config, model)).stages())
     _print(config, launch, stages, known=bool(pairs))
     if not launches and config.processes > 1:
         print(

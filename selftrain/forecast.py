@@ -93,10 +93,15 @@ def measure(config: Config, pairs: list[Pair], tokenizer: Any | None) -> Lengths
 
 
 class Forecast:
-    """The stages of a run, in order."""
+    """The stages of a run, in order.
 
-    def __init__(self, config: Config, launch: Launch, shape: Shape, lengths: Lengths) -> None:
+    Args:
+        from_judge: the seed is a trained judge, and draws as one.
+    """
+
+    def __init__(self, config: Config, launch: Launch, shape: Shape, lengths: Lengths, *, from_judge: bool = False) -> None:
         self.config, self.launch, self.shape, self.lengths = config, launch, shape, lengths
+        self._from_judge = from_judge
         self.hardware = hardware_of(config.hardware, launch.processes // launch.machines)
         self._group = config.engine.tensor_parallel
         by_ray = config.engine.kind == "ray"
@@ -110,7 +115,9 @@ class Forecast:
                 name, pairs = f"iter-{k}/{method}", self._pairs(iteration, method)
                 draws = method != "grpo" and not iteration.judged  # GRPO draws while it trains; a judged file has been drawn
                 if draws and (method == iteration.train[0] or iteration.resample_before_dpo):
-                    yield self._sampling(f"{name}/sample", pairs, first=k == 1 and method == iteration.train[0])
+                    yield self._sampling(
+                        f"{name}/sample", pairs, first=k == 1 and method == iteration.train[0] and not self._from_judge
+                    )
                 steps = self._steps(method, pairs)
                 stage = self._grpo(f"{name}/train", steps) if method == "grpo" else self._training(f"{name}/train", method, steps)
                 yield stage

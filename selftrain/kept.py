@@ -34,6 +34,8 @@ class Checkpoint(Record):
     """None: the seed."""
     stage: str
     """The stage that made it, by its folder; empty for the seed."""
+    judges: bool = True
+    """False: a seed that is no judge yet, whose plans and executions are asked for by prompts of their own."""
 
 
 class Selected(Record):

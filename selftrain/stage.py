@@ -31,7 +31,9 @@ class SampleJob(Record):
     pairs: str
     model: str
     first: bool
-    """The model is the seed: plans from the instruction alone."""
+    """It is no judge yet: plans from the instruction alone."""
+    of_seed: bool
+    """The seed's engine draws."""
 
 
 class AskJob(Record):
@@ -61,7 +63,7 @@ def run(job: Job) -> None:
         train(config, task)
         return
     settings, model = config.engine, next(iter(task.models.values())) if isinstance(task, EvaluateJob) else task.model
-    if isinstance(task, AskJob) or (isinstance(task, SampleJob) and task.first):
+    if isinstance(task, AskJob) or (isinstance(task, SampleJob) and task.of_seed):
         settings = config.seed_engine or config.engine
     engine = Ledger(open_engine(settings, model, config.seed * 1_000_003 + job.rank), Path(job.ledger), job.attempt)
     try:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from planner.errors import UserError
 from planner.models import resolve_model
 from selftrain import controls, kept
+from selftrain.checkpoints import is_judge
 from selftrain.config import Config, JudgedFile, Method
 from selftrain.data_config import ENGINE_SOURCES
 from selftrain.judged import Chains, judge_chains
@@ -54,7 +55,8 @@ class Run:
     def __init__(self, config: Config, world: World) -> None:
         self.config, self.world, self.shop = config, world, Workshop(config, world)
         self.folder = config.run_folder
-        self.seed = Checkpoint(name="seed", path=resolve_model(config.model), parent="", method=None, stage="")
+        seed = resolve_model(config.model)
+        self.seed = Checkpoint(name="seed", path=seed, parent="", method=None, stage="", judges=is_judge(config, seed))
         if world.rank == 0:
             check_packages(config)
             check_trackers(config)
@@ -107,12 +109,15 @@ class Run:
         stage = iteration.stage(method)
         folder = self.folder / stage
         self._check_origin(folder, judge)
-        chains = Chains(folder, iteration.pairs[method], judge.name, first=judge.method is None)
+        chains = Chains(folder, iteration.pairs[method], judge.name, first=not judge.judges)
         done, judged = folder / ".sampled", folder / ".judged"
         if not judged.exists():  # afterwards nothing reads what was drawn
             if not done.exists():
                 model = self._name_for_engine(judge)
-                self.shop.sample(stage, SampleJob(folder=str(folder), pairs=str(chains.pairs), model=model, first=chains.first))
+                job = SampleJob(
+                    folder=str(folder), pairs=str(chains.pairs), model=model, first=chains.first, of_seed=judge.method is None
+                )
+                self.shop.sample(stage, job)
                 self.world.all_done(done)
             self.world.once(done, lambda: None, ("plans/*.jsonl", "chains/*.jsonl", "forced/*.jsonl"))
         self.world.once(judged, lambda: self._judge(stage, chains), [chains.judged.name])

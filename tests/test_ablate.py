@@ -10,7 +10,9 @@ import pytest
 
 from bench import ablate
 from planner.errors import UserError
+from planner.judge import JudgeCard, write_card
 from planner.models import resolve_model
+from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.config import Config, load_config
 from selftrain.stamp import stamp_of
 from tests.conftest import ROOT
@@ -69,6 +71,20 @@ def test_a_choice_that_changes_nothing_is_not_run(overrides: list[str], question
     assert cells
     for config in cells:
         assert isinstance(config, Config) if said is None else said in str(config)
+
+
+def test_a_seed_that_is_a_judge_already_plans_by_itself(tmp_path: Path) -> None:
+    write_card(tmp_path, JudgeCard(style=EvalPlannerStyle(prompt_set="short", execution_form="findings"), max_tokens=9))
+    overrides = [f"model={tmp_path}", 'iterations=[{pairs=126,train=["dpo"]}]', "sampling.plans=2"]
+    for question, said in (("pairing", None), ("plans", None), ("plan_kind", "never asked for a plan")):
+        cells = [config for _, config in ablate.plan(CPU, overrides, {question})][1:]
+        for config in cells:
+            if said is None:
+                assert isinstance(config, Config)
+            else:
+                assert said in str(config) or "plans True, here False" in str(config)
+    with pytest.raises(UserError, match="ties False, here True"):
+        ablate.plan(CPU, [*overrides, "ties=true", "rows.train_forced=true"], set())
 
 
 def test_cells_that_are_not_measured_on_known_are_refused() -> None:

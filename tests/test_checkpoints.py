@@ -9,7 +9,12 @@ from types import SimpleNamespace
 import pytest
 
 from planner.errors import UserError
-from selftrain.checkpoints import check_disk
+from planner.judge import JudgeCard, write_card
+from planner.styles import STYLES
+from planner.styles.evalplanner import EvalPlannerStyle
+from selftrain.checkpoints import check_disk, is_judge
+from selftrain.config import load_config
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -32,3 +37,22 @@ def test_two_candidates_and_their_states_must_fit(
     free -= 1
     with pytest.raises(UserError, match="GB of disk for checkpoints"):
         check_disk(tmp_path, str(tmp_path), 2, deepspeed)
+
+
+def test_a_seed_is_a_judge_where_it_was_trained_to_be_asked_as_this_run_asks(tmp_path: Path) -> None:
+    config = load_config(ROOT / "configs/cpu.toml")
+    assert not is_judge(config, str(tmp_path)), "no card"
+    assert not is_judge(config, "org/judge"), "a hub id"
+    write_card(tmp_path, JudgeCard(style=STYLES["pandalm"], max_tokens=9))
+    assert not is_judge(config, str(tmp_path)), "of another family"
+    # What only a seed is asked by does not count.
+    write_card(tmp_path, JudgeCard(style=EvalPlannerStyle(prompt_set="short", plan_kind="questions"), max_tokens=9))
+    assert is_judge(config, str(tmp_path))
+    for other, said in (
+        (EvalPlannerStyle(prompt_set="paper"), "prompts paper, here short"),
+        (EvalPlannerStyle(prompt_set="short", ties=True), "ties True, here False"),
+        (EvalPlannerStyle(prompt_set="short", plan_kind="none"), "plans False, here True"),
+    ):
+        write_card(tmp_path, JudgeCard(style=other, max_tokens=9))
+        with pytest.raises(UserError, match=said):
+            is_judge(config, str(tmp_path))

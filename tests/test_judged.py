@@ -67,7 +67,7 @@ def test_a_split_that_was_cut_at_a_line_s_end_stops_the_run_and_is_made_anew_as_
     assert file.read_bytes() == whole
 
 
-SEED = Checkpoint(name="seed", path="/no/model", parent="", method=None, stage="")
+SEED = Checkpoint(name="seed", path="/no/model", parent="", method=None, stage="", judges=False)
 
 
 @pytest.mark.parametrize("lost", ["judged.jsonl", "plans/rank-0.jsonl", "chains/rank-0.jsonl", "forced/rank-0.jsonl"])
@@ -90,3 +90,20 @@ def test_a_sampling_that_was_cut_at_a_line_s_end_is_not_gone_on_from(tmp_path: P
         marker.unlink()
         file.unlink()
         assert Run.sample(run, iteration, "sft", SEED).judged.read_bytes() == whole
+
+
+@pytest.mark.parametrize("judges", [False, True])
+def test_a_seed_that_is_a_judge_draws_as_one_and_on_the_seed_s_engine(tmp_path: Path, judges: bool) -> None:
+    run = a_run(tmp_path)
+    jobs: list[Any] = []
+
+    def sample(stage: str, job: Any) -> None:
+        jobs.append(job)
+        raise KeyboardInterrupt
+
+    run.shop.sample, run._name_for_engine = sample, lambda judge: judge.path
+    iteration = IterationRun(1, ("sft",), False, {"sft": run.folder / "pairs" / "train-1.jsonl"}, None)
+    with pytest.raises(KeyboardInterrupt):
+        Run.sample(run, iteration, "sft", SEED.model_copy(update={"judges": judges}))
+    ((first, of_seed),) = [(one.first, one.of_seed) for one in jobs]
+    assert (first, of_seed) == (not judges, True)
