@@ -60,16 +60,26 @@ def cells(config: Config) -> list[Cell]:
         "pairing": {kind: (f"rows.pairing={kind}",) for kind in ("same_plan", "cross_plan", "mixed")},
         "nll": {f"{weight:g}": (f"dpo.sft_weight={weight:g}",) for weight in (0.0, 1.0)},
         "plan_kind": {kind: (f"plan_kind={kind}",) for kind in ("unconstrained", "criteria", "questions", "none")},
-        "dpo_iterations": {"1": (f"iterations=[{_inline(config.iterations[0].model_dump(mode='json'))}]",)},
+        "dpo_iterations": {"1": (f"iterations={_inline(_up_to_first_dpo(config))}",)},
         "train_forced": {"no": ("rows.train_forced=false",)} if config.rows.train_forced else {"yes": ("rows.train_forced=true",)},
         "plans": {"shared": ("sampling.reuse_plans=true",), "own": ("sampling.reuse_plans=false",)},
     }
     return [BASE] + [Cell(question, answer, overrides) for question, of in choices.items() for answer, overrides in of.items()]
 
 
-def _inline(iteration: dict[str, Any]) -> str:
-    """A TOML inline table; for booleans, numbers, strings and lists of them TOML writes what JSON writes."""
-    return "{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in iteration.items() if value is not None) + "}"
+def _up_to_first_dpo(config: Config) -> list[Any]:
+    """The iterations through the first that trains by DPO; all, where none does."""
+    last = next((k for k, one in enumerate(config.iterations, 1) if "dpo" in one.train), len(config.iterations))
+    return [one.model_dump(mode="json") for one in config.iterations[:last]]
+
+
+def _inline(value: Any) -> str:
+    """A value as TOML writes it in one line: as JSON does, but for tables."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_inline(one)}" for key, one in value.items() if one is not None) + "}"
+    return json.dumps(value)
 
 
 def idle(question: str, config: Config) -> str | None:

@@ -136,8 +136,8 @@ def start_over_if_resized(out: Path, layout: str) -> bool:
     return True
 
 
-def check_disk(out: Path, start: str, kept: int, deepspeed: bool) -> None:
-    """Refuse to start what the disk cannot hold: `kept` candidates, and the optimiser's state.
+def check_disk(out: Path, start: str, kept: int, deepspeed: bool, lora: bool) -> None:
+    """Refuse to start what the disk cannot hold: `kept` candidates, and the optimiser's state. What an earlier attempt left counts.
 
     Raises:
         UserError: says how much is missing.
@@ -147,12 +147,17 @@ def check_disk(out: Path, start: str, kept: int, deepspeed: bool) -> None:
         return
     half = json.loads((folder / "config.json").read_text()).get("dtype") in ("bfloat16", "float16")
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    adapted = weights * kept  # adapters and their state are small; merged, a candidate is as large as its base
     weights *= 2 if half else 1
     # Candidates hold their weights until one is chosen; the newest two also hold two moments a weight. DeepSpeed's hold half as much, and in
     # the newest two the float32 masters as well, and the weights once more.
-    need, free = weights * (kept / 2 + 7 if deepspeed else kept + 4), shutil.disk_usage(out).free
+    need = adapted if lora else weights * (kept / 2 + 7 if deepspeed else kept + 4)
+    need -= sum(file.stat().st_size for file in out.glob("checkpoint-*/**/*") if file.is_file())
+    free = shutil.disk_usage(out).free
     if free < need:
-        raise UserError(f"{out}: training needs about {need / 1e9:.1f} GB of disk for checkpoints, {free / 1e9:.1f} GB are free")
+        raise UserError(
+            f"{out}: training needs about {need / 1e9:.1f} GB more of disk for checkpoints, {free / 1e9:.1f} GB are free"
+        )
 
 
 def model_card(name: str, config: Config, parent: str, method: str, facts: dict[str, object], style: EvalPlannerStyle) -> str:

@@ -6,6 +6,7 @@ plans' executions fill that room. They go first, so that a pair's prompts meet i
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
@@ -34,6 +35,8 @@ class Drawing(Protocol):
 class Stream:
     """An iterator of requests that may go on after it has ended: each answer that `finish` is told of may make new ones.
 
+    A pool of servers takes requests in threads of its own, while answers are told of in the caller's.
+
     Args:
         pairs: read as room comes free. At most the pairs that an engine has in hand are held; of a seed, whose plans serve every pair
             with their instruction, all plans drawn in this attempt.
@@ -52,6 +55,7 @@ class Stream:
         self._ready: deque[ExecutionInput] = deque()
         self._held: dict[str, PlanInput | ExecutionInput] = {}
         self._walk = self._plan_inputs(pairs)
+        self._lock = threading.Lock()
         self.over = False
         """All pairs were read and all that was ready was handed out."""
 
@@ -60,28 +64,32 @@ class Stream:
 
     def __next__(self) -> Request:
         while True:
-            item = self._ready.popleft() if self._ready else next(self._walk, None)
-            if item is None:
-                self.over = True
-                raise StopIteration
+            with self._lock:
+                item = self._ready.popleft() if self._ready else next(self._walk, None)
+                if item is None:
+                    self.over = True
+                    raise StopIteration
             planned = isinstance(item, PlanInput)
             request = self._draw.plan_request(item) if isinstance(item, PlanInput) else self._draw.execution_request(item)
-            if self._engine.fits(request.messages, request.prefill, request.max_tokens):
-                self._held[request.key] = item
-                return request
-            (self._plans if planned else self._chains).append(item.key, dropped="over_long")
-            if planned:
-                self._have(item.key, [])
+            fits = self._engine.fits(request.messages, request.prefill, request.max_tokens)
+            with self._lock:
+                if fits:
+                    self._held[request.key] = item
+                    return request
+                (self._plans if planned else self._chains).append(item.key, dropped="over_long")
+                if planned:
+                    self._have(item.key, [])
 
     def finish(self, key: str, completions: tuple[Completion, ...]) -> None:
         """Write an answer down, and make ready what waited for it."""
-        item = self._held.pop(key)
-        if isinstance(item, PlanInput):
-            plans = self._draw.read_plans(item, completions)
-            self._plans.append(item.key, plans)
-            self._have(item.key, plans)
-        else:
-            self._chains.append(item.key, self._draw.read_chains(item, completions))
+        with self._lock:
+            item = self._held.pop(key)
+            if isinstance(item, PlanInput):
+                plans = self._draw.read_plans(item, completions)
+                self._plans.append(item.key, plans)
+                self._have(item.key, plans)
+            else:
+                self._chains.append(item.key, self._draw.read_chains(item, completions))
 
     def _plan_inputs(self, pairs: Iterable[Pair]) -> Iterator[PlanInput | ExecutionInput]:
         """What is still to be planned, pair by pair. A pair that has its plans already makes its executions ready."""

@@ -82,7 +82,7 @@ def train(config: Config, job: TrainJob) -> None:
     # Killed between its last checkpoint and its end, a training would take a step too many if it went on.
     if last is None or step_of(last) < stats.steps:
         by_deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
-        check_disk(out, job.start, -(-stats.steps // _settings(config, job).save_every), by_deepspeed)
+        check_disk(out, job.start, -(-stats.steps // _settings(config, job).save_every), by_deepspeed, config.lora is not None)
         if by_deepspeed:
             wait_for_compilations()
         trainer = _trainer(config, job, rows, stats, tokenizer)

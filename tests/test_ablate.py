@@ -98,6 +98,17 @@ def test_one_iteration_is_the_first() -> None:
     assert one.iterations == ablate.load_config(CPU).iterations[:1]
 
 
+def test_one_iteration_is_one_of_dpo() -> None:
+    taught = (
+        'iterations=[{judged={form="pandalm",path="a",verdicts="b"},train=["sft"]},{pairs=8,train=["dpo"]},{pairs=8,train=["dpo"]}]'
+    )
+    overrides = [taught, "plan_kind=none", "controls=[]"]
+    ((_, base), (_, one)) = ablate.plan(CPU, overrides, {"dpo_iterations"})
+    assert isinstance(base, Config)
+    assert isinstance(one, Config), one
+    assert one.iterations == base.iterations[:2]
+
+
 def test_a_misspelt_question_is_refused() -> None:
     with pytest.raises(UserError, match="--only paring: there is base, pairing, nll"):
         ablate.plan(CPU, [], {"paring"})

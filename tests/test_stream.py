@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 from planner.engines.base import Request
 from planner.engines.scripted import ScriptedEngine
 from planner.records import Chain, Completion, LabeledPair, Pair, Plan
-from planner.store import Shards, write_jsonl
+from planner.store import Shard, Shards, write_jsonl
 from selftrain.config import Config
 from selftrain.pairs.builtin import generate
 from selftrain.sample import Sampler
+from selftrain.stream import Stream
 from tests.conftest import tiny_config
 
 
@@ -79,6 +81,31 @@ def test_executions_start_while_plans_are_still_owed(tmp_path: Path) -> None:
     two._plans(phases)
     two._executions(phases)
     assert engine.idle < phases.idle, "room is filled that two phases leave empty"
+
+
+def test_a_plan_that_comes_while_somebody_begins_to_wait_for_it_is_not_missed(tmp_path: Path) -> None:
+    """Two pairs of one instruction; its plans come, in another thread, just when the second pair is noted as waiting for them."""
+    draw, engine = sampler(tmp_path, [twins()[0], twins()[-1]], first=True), ScriptedEngine()
+    folders = tmp_path / "plans", tmp_path / "chains"
+    told: list[threading.Thread] = []
+
+    with Shard[Plan](folders[0], 0) as plans, Shard[Chain](folders[1], 0) as chains:
+        stream = Stream(draw, engine, draw.owned(), (Shards(folders[0], Plan), plans), (Shards(folders[1], Chain), chains))
+        ((key, completions),) = engine.sample([next(stream)])
+
+        class Meanwhile(dict[str, Any]):
+            def setdefault(self, name: str, default: Any = None) -> Any:
+                if not told:
+                    told.append(threading.Thread(target=stream.finish, args=(key, completions)))
+                    told[0].start()
+                    told[0].join(timeout=0.5)
+                return super().setdefault(name, default)
+
+        stream._waiting = Meanwhile(stream._waiting)
+        made = list(stream)
+        told[0].join()
+        made += list(stream)
+    assert len(made) == 2 * 2 * 2, "pairs, orders, plans"
 
 
 def test_a_killed_stream_goes_on_with_what_is_owed(tmp_path: Path) -> None:
