@@ -27,6 +27,7 @@ from planner.models import ModelError, resolve_model  # noqa: E402
 from planner.store import write_text  # noqa: E402
 from selftrain.checkpoints import is_judge  # noqa: E402
 from selftrain.config import Config, load_config  # noqa: E402
+from selftrain.launch import die_with_parent  # noqa: E402
 from selftrain.stamp import check_recipe  # noqa: E402
 
 
@@ -155,7 +156,8 @@ def run(path: str, overrides: list[str], cell: Cell, config: Config, minutes: fl
         print(f"== {cell.name}", flush=True)
         command = [sys.executable, str(ROOT / "selftrain" / "run.py"), path, *overrides, *cell.overrides, f"name={config.name}"]
         try:
-            code = subprocess.run(command, timeout=minutes * 60, check=False).returncode
+            # A driver that is killed must not leave a run that holds its folder.
+            code = subprocess.run(command, timeout=minutes * 60, check=False, preexec_fn=die_with_parent).returncode
         except subprocess.TimeoutExpired:
             return f"not finished in {minutes:g} minutes; run the same command again"
         if code:

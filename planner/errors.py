@@ -56,6 +56,6 @@ class TellDiskFull:
 
 
 def is_lost_peer(error: BaseException) -> bool:
-    """Whether torch.distributed says that another rank is gone. Gloo says it in a plain RuntimeError."""
+    """Whether torch.distributed says that another rank is gone. Gloo says it in a plain RuntimeError, NCCL in one of its own."""
     text = str(error)
-    return "Connection closed by peer" in text or "Connection reset by peer" in text
+    return any(said in text for said in ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError"))

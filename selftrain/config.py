@@ -202,6 +202,10 @@ class Config(Record):
             self._check_grpo()
         if self.engine.kind == "server":
             raise ValueError("a server cannot load the checkpoints of this run; use it as seed_engine")
+        if self.processes > 1 and self.seed_engine and {self.engine.kind, self.seed_engine.kind} == {"ray", "vllm"}:
+            raise ValueError(
+                "engine and seed_engine are both ray or both vllm where processes > 1: Ray's one is asked by one process, vLLM's by all"
+            )
         return self
 
     def _check_grpo(self) -> None:

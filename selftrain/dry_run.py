@@ -55,6 +55,10 @@ def dry_run(arguments: list[str]) -> list[Stage]:
             f"No launch file was named, so all {config.processes} processes are counted on one machine and without DeepSpeed: add the one that "
             "you will launch with, e.g. configs/accelerate/gpu-8-zero3.yaml."
         )
+    if config.seed_engine:
+        print(
+            f"The seed's chains are counted as if engine drew them, and not seed_engine, a {config.seed_engine.kind} of unknown speed."
+        )
     return stages
 
 

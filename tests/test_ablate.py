@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bench import ablate
@@ -161,6 +165,28 @@ def test_a_cell_that_another_recipe_finished_is_not_taken_for_this_one(
     monkeypatch.setattr("sys.argv", ["ablate.py", CPU, *common, "seed=3", "--only", "nll"])
     assert ablate.main() == 2
     assert "another recipe: seed (was 2, now 3); undo that, or choose another name=" in capsys.readouterr().err
+
+
+def test_a_driver_that_is_killed_leaves_no_run(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    (tmp_path / "selftrain").mkdir()
+    (tmp_path / "selftrain" / "run.py").write_text(
+        f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(300)\n"
+    )
+    driver = "import sys; from pathlib import Path; from bench import ablate; ablate.ROOT = Path(sys.argv.pop(1)); ablate.main()"
+    process = subprocess.Popen([sys.executable, "-c", driver, str(tmp_path), CPU, f"out={tmp_path}", "--only", "nll"], cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while not (pid.exists() and pid.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    run = psutil.Process(int(pid.read_text()))
+    process.kill()
+    process.wait()
+    psutil.wait_procs([run], timeout=10)
+    left = run.is_running() and run.status() != psutil.STATUS_ZOMBIE
+    if left:
+        run.kill()
+    assert not left
 
 
 @pytest.mark.slow

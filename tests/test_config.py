@@ -41,6 +41,17 @@ def refused(path: Path, *overrides: str) -> str:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
+def test_ranks_that_share_a_ray_cluster_share_it_for_the_seed_too() -> None:
+    changes = ["processes=2", "sft.micro_batch_size=2", "dpo.micro_batch_size=2", "sft.batch_size=32", "dpo.batch_size=32"]
+    demo = ROOT / "configs/demo.toml"
+    for pair in (["ray", "vllm"], ["vllm", "ray"]):
+        kinds = [f"engine.kind={pair[0]}", f'seed_engine={{kind="{pair[1]}"}}']
+        with pytest.raises(UserError, match="both ray or both vllm where processes > 1"):
+            load_config(demo, [*changes, *kinds])
+        load_config(demo, kinds)
+    load_config(demo, [*changes, "engine.kind=ray", 'seed_engine={kind="ray"}'])
+
+
 def test_there_are_shipped_configs() -> None:
     assert SHIPPED, "configs/ holds no *.toml, so the test below tests nothing"
 

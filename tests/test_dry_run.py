@@ -109,6 +109,13 @@ def test_without_a_launch_file_it_says_what_it_counts(capsys: pytest.CaptureFixt
     assert "No launch file" not in capsys.readouterr().out
 
 
+def test_a_seed_engine_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    forecast("8b", "gpu-8-zero3")
+    assert "seed_engine" not in capsys.readouterr().out
+    forecast("8b", "gpu-8-zero3", 'seed_engine={kind="server",url="http://a:8000/v1"}')
+    assert "as if engine drew them, and not seed_engine, a server of unknown speed" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

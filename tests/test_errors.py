@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import DISK_FULL, TellDiskFull, UserError
+from planner.errors import DISK_FULL, TellDiskFull, UserError, is_lost_peer
 from planner.store import write_jsonl
 from selftrain import stage
 from selftrain.config import Config
@@ -51,6 +51,21 @@ def test_everything_else_goes_on_as_it_is(error: BaseException) -> None:
     with pytest.raises(type(error)) as raised, TellDiskFull():
         raise error
     assert raised.value is error
+
+
+@pytest.mark.parametrize(
+    ("said", "lost"),
+    [
+        ("[../gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1234", True),
+        (
+            "NCCL error in: NCCLUtils.cpp:94, remote process exited or there was a network error, NCCL version 2.27.5\nncclRemoteError: A call failed",
+            True,
+        ),
+        ("NCCL error in: NCCLUtils.cpp:94, unhandled cuda error\nncclUnhandledCudaError: Call to CUDA function failed.", False),
+    ],
+)
+def test_a_rank_that_is_gone_is_not_taken_for_a_fault_of_ours(said: str, lost: bool) -> None:
+    assert is_lost_peer(RuntimeError(said)) is lost
 
 
 @pytest.fixture
