@@ -93,6 +93,8 @@ class RewardConfig(Record):
             raise ValueError("scoring.votes > 1 needs temperature > 0, or all votes are the same")
         if self.http.wait_s >= self.http.deadline_s:
             raise ValueError("http.wait_s must leave time to judge within http.deadline_s")
+        if self.http.cohort > self.http.max_queue:
+            raise ValueError("http.max_queue must hold a whole cohort, or none could ever fill")
         return self
 
 

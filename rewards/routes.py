@@ -160,7 +160,7 @@ async def _rewards(service: Service, items: list[Item]) -> list[Rewarded | None]
     ]
     for ats, score in zip(places.values(), await service.score(groups), strict=True):
         for at, reward in zip(ats, score.rewards, strict=True):
-            found[at] = Rewarded(reward, len(ats), score)
+            found[at] = Rewarded(reward, len(ats))
     return found
 
 
@@ -231,16 +231,20 @@ async def judge(body: JudgeRequest, request: Request, service: Up) -> Any:
     """Judge one pair in both orders: as one object, or in stages as they come."""
     one = _comparing(service)
     pair = Pair(instruction=body.instruction, response_a=body.response_a, response_b=body.response_b, reference=body.reference)
-    if not await service.blocking(lambda: one.fits(pair)):
-        raise HTTPException(422, "the pair does not fit the judge's context")
-    if body.stream:
-        return StreamingResponse(_events(service, one, pair), media_type="text/event-stream")
-    return await service.within_deadline(request, service.blocking(lambda: next(one.compare_many([pair]))))
+    end = time.monotonic() + service.config.http.deadline_s
+
+    async def judged() -> Judgment | None:
+        if not await service.blocking(lambda: one.fits(pair)):
+            raise HTTPException(422, "the pair does not fit the judge's context")
+        return None if body.stream else await service.blocking(lambda: next(one.compare_many([pair])))
+
+    judgment = await service.within_deadline(request, judged())
+    return judgment or StreamingResponse(_events(service, one, pair, end), media_type="text/event-stream")
 
 
-async def _events(service: Service, one: Judge, pair: Pair) -> AsyncIterator[str]:
-    """Server-sent events of one judgment. The status is sent before anything can fail, so a failure is an event."""
-    stages, end = staged(one, pair), time.monotonic() + service.config.http.deadline_s
+async def _events(service: Service, one: Judge, pair: Pair, end: float) -> AsyncIterator[str]:
+    """Server-sent events of one judgment, until `end`. The status is sent before anything can fail, so a failure is an event."""
+    stages = staged(one, pair)
     try:
         while True:
             event = await asyncio.wait_for(service.blocking(lambda: next(stages, None)), end - time.monotonic())
