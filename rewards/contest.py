@@ -57,6 +57,14 @@ class Scoring(Record):
             raise ValueError('plan = "shared" is for judges that compare; strategy = "pointwise" takes one that grades')
         return self
 
+    def by(self, strategy: Strategy) -> Scoring:
+        """The same by another strategy.
+
+        Raises:
+            ValueError: what is said here does not go with it.
+        """
+        return Scoring.model_validate(self.model_dump() | {"strategy": strategy})
+
 
 class Group(Record):
     """Responses to one instruction."""

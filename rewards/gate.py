@@ -90,6 +90,9 @@ class Gate:
             self.meters.queue.set(self._queue)
             try:
                 await self.app(scope, self._limited(receive), watched)
+            except Exception:
+                status = status or 500  # what Starlette, around this, answers
+                raise
             finally:
                 self._queue -= counted
                 self.meters.queue.set(self._queue)

@@ -70,8 +70,7 @@ class GroupScorer:
         Raises:
             Abandoned: it said so.
         """
-        fields = self.scoring.model_dump() | ({"strategy": strategy} if strategy else {})
-        scoring = Scoring.model_validate(fields)
+        scoring = self.scoring.by(strategy) if strategy else self.scoring
         contests = [Contest(group, scoring) for group in groups]
         while asking := [contest for contest in contests if contest.round]:
             said = self._ask([pair for contest in asking for pair in contest.unsettled()], abandoned)

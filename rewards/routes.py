@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Body, Depends, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ValidationError
 
 from planner.engines.base import EngineError
 from planner.judge import Judge
@@ -27,6 +28,7 @@ from rewards.cohort import Rewarded
 from rewards.contest import Group
 from rewards.service import Service
 from rewards.stream import staged
+from rewards.tournament import Strategy
 from rewards.wire import (
     NEUTRAL,
     Compare,
@@ -74,6 +76,14 @@ def _comparing(service: Service) -> Judge:
     if service.judge is None:
         raise HTTPException(422, "this judge grades one response at a time: it compares no pairs and takes no strategy")
     return service.judge
+
+
+def _fitting(service: Service, strategy: Strategy) -> None:
+    """Refuse a strategy that does not go with the rest of the config."""
+    try:
+        service.config.scoring.by(strategy)
+    except ValidationError as error:
+        raise HTTPException(422, f"strategy: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
 
 
 def tell(error: Exception) -> None:
@@ -186,6 +196,7 @@ async def compare(
     _refuse_batch(service, len(body.responses))
     if body.strategy is not None:
         _comparing(service)
+        _fitting(service, body.strategy)
     group = Group(instruction=body.instruction, responses=tuple(body.responses), reference=body.reference)
     (score,) = await service.within_deadline(request, service.score([group], body.strategy))
     return Compared(

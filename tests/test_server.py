@@ -170,6 +170,28 @@ def test_a_deadline_gives_trainers_a_flag_and_others_a_504() -> None:
 # -- comparing and judging ---------------------------------------------------------------------------------------------
 
 
+def test_a_strategy_that_does_not_go_with_the_config_is_refused() -> None:
+    with running(scoring={"strategy": "all_pairs", "rating": "win_rate"}) as server:
+        asked = {"instruction": "p", "responses": ["x", "xx", "xxx"]}
+        said = server.post("/compare", **asked, strategy="circular")
+        assert (said.status_code, said.json()["detail"]) == (
+            422, 'strategy: rating = "win_rate" is for strategy = "all_pairs"; the others rank better by bradley_terry',
+        )  # fmt: skip
+        assert server.post("/compare", **asked, strategy="all_pairs").status_code == 200
+
+
+def test_an_error_of_ours_is_counted_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(a: str, b: str) -> str:
+        raise ArithmeticError("a mistake")
+
+    caplog.set_level(logging.INFO, "evalplanner")
+    with running(broken) as server:
+        assert server.post("/compare", instruction="p", responses=["x", "xx"]).status_code == 500
+        told = httpx.get(server.url + "/metrics", headers={"Authorization": f"Bearer {KEY}"}).text  # that connection is closed
+        assert 'evalplanner_requests_total{path="/compare",status="500"} 1.0' in told
+        assert "POST /compare 500 " in caplog.text
+
+
 def test_the_deadline_is_of_all_that_a_judgment_takes() -> None:
     judge, measured = judge_of(longer), threading.Event()
     judge.engine.fits = lambda *_: measured.wait(60)  # type: ignore[method-assign]
@@ -215,7 +237,7 @@ def test_nemo_gym_verifies_a_cohort_and_knows_a_rollout_again() -> None:
     def body(text: str, rollout: int) -> dict[str, Any]:
         return {
             "responses_create_params": {"input": [{"role": "user", "content": "Say more."}]}, "response": gym_object(text),
-            "_ng_task_index": 7, "_ng_rollout_index": rollout, "anything": {"else": 1},
+            "_ng_task_index": 7, "_ng_rollout_index": rollout, "anything": {"else": 1}, "nothing": None,
         }  # fmt: skip
 
     with running(cohort=2, wait_s=10) as server, ThreadPoolExecutor(4) as pool:
@@ -223,7 +245,7 @@ def test_nemo_gym_verifies_a_cohort_and_knows_a_rollout_again() -> None:
         said = [job.result().json() for job in jobs]
         assert said[1]["reward"] > said[0]["reward"]
         assert said[0]["invalid"] is False
-        assert said[0].keys() >= body("x", 0).keys()
+        assert said[0] == body("x", 0) | {"reward": said[0]["reward"], "invalid": False}
         assert server.post("/verify", **body("x", 0)).json()["reward"] == said[0]["reward"]
         assert server.post("/verify", responses_create_params={}, response={}).status_code == 422
 
