@@ -56,7 +56,7 @@ class Cohorts:
     """The buffer.
 
     Args:
-        score: scores one group; called once a cohort, outside of any request, so no client's end stops it.
+        score: scores one group; called once a cohort, outside of any request, so no client's end stops it. Cancelled after `deadline_s`.
         size: responses to a prompt that make a cohort full.
         wait_s: how long a cohort stays open.
         deadline_s: how long one response waits for its reward, its cohort's wait included.
@@ -159,9 +159,11 @@ class Cohorts:
         group = Group(instruction=instruction, responses=tuple(cohort.responses), reference=reference)
         # A task, so that what goes wrong is told to everybody who waits, and by the future to nobody else.
         scoring = asyncio.ensure_future(self._score(group))
-        await asyncio.wait([scoring])
+        done, _ = await asyncio.wait([scoring], timeout=self._deadline_s)
+        if not done:  # every client was told by now; judging on would only make the next ones late as well
+            scoring.cancel()
         for index, member in enumerate(cohort.members):
-            if (error := scoring.exception()) is not None:
+            if (error := scoring.exception() if done else TimeoutError()) is not None:
                 member.future.set_exception(error)
                 member.future.exception()  # seen, though its client may have left
             else:

@@ -38,6 +38,11 @@ def play(
     return asyncio.run(main())
 
 
+async def settled(cohorts: Cohorts) -> None:
+    while cohorts._tasks:
+        await asyncio.wait(cohorts._tasks)
+
+
 def test_the_last_one_in_has_all_scored() -> None:
     async def scene(cohorts: Cohorts, groups: list[Group]) -> None:
         got = await asyncio.gather(*(cohorts.reward("p", text) for text in ("xxx", "x", "xx")))
@@ -198,13 +203,25 @@ def test_a_client_told_of_the_deadline_does_not_ask_again_so_equal_words_are_ano
     async def scene(cohorts: Cohorts, groups: list[Group]) -> None:
         late = await asyncio.gather(cohorts.reward("p", "x"), cohorts.reward("p", "xx"), return_exceptions=True)
         assert [type(one) for one in late] == [TimeoutError] * 2
-        await asyncio.wait(cohorts._tasks)
+        await settled(cohorts)
         cohorts._deadline_s = 9
         got = await asyncio.gather(cohorts.reward("p", "x"), cohorts.reward("p", "xx"))
         assert [(one.cohort, one.retried) for one in got] == [(2, False)] * 2
         assert len(groups) == 2
 
     play(scene, size=2, wait_s=0.1, deadline_s=0.2, slow_s=0.4)
+
+
+def test_what_comes_too_late_for_everybody_is_scored_no_further() -> None:
+    """Else a judge that is too slow falls ever further behind, and everything that it does is late."""
+
+    async def scene(cohorts: Cohorts, groups: list[Group]) -> None:
+        with pytest.raises(TimeoutError):
+            await cohorts.reward("p", "x", "r")
+        await asyncio.wait_for(settled(cohorts), 2)
+        assert len(groups) == 1
+
+    play(scene, size=1, wait_s=0.05, deadline_s=0.2, slow_s=9)
 
 
 def test_draining_scores_what_is_here_at_once() -> None:
