@@ -70,6 +70,9 @@ def test_a_taken_port_is_said_before_a_model_is_loaded() -> None:
         ("[http]\ndeadline_s = 170", "less than or equal to 150"),
         ("[http]\nwait_s = 150", "must leave time to judge"),
         ("[http]\ncohort = 600", "must hold a whole cohort"),
+        ("[http]\nremember_s = inf", "http.remember_s: Input should be a finite number"),
+        ("[scoring]\nprior = inf", "scoring.prior: Input should be a finite number"),
+        ("temperature = inf", "temperature: Input should be a finite number"),
         ("[scoring]\nrating = 'win_rate'", 'for strategy = "all_pairs"'),
     ],
 )
