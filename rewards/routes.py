@@ -247,7 +247,7 @@ async def judge(body: JudgeRequest, request: Request, service: Up) -> Any:
     async def judged() -> Judgment | None:
         if not await service.blocking(lambda: one.fits(pair)):
             raise HTTPException(422, "the pair does not fit the judge's context")
-        return None if body.stream else await service.blocking(lambda: next(one.compare_many([pair])))
+        return None if body.stream else _counted(service, await service.blocking(lambda: next(one.compare_many([pair]))))
 
     judgment = await service.within_deadline(request, judged())
     return judgment or StreamingResponse(_events(service, one, pair, end), media_type="text/event-stream")
@@ -261,12 +261,20 @@ async def _events(service: Service, one: Judge, pair: Pair, end: float) -> Async
             event = await asyncio.wait_for(service.blocking(lambda: next(stages, None)), end - time.monotonic())
             if event is None:
                 return
+            if isinstance(event, Judgment):
+                _counted(service, event)
             yield f"event: {'judgment' if isinstance(event, Judgment) else event.stage}\ndata: {event.model_dump_json()}\n\n"
     except (EngineError, TimeoutError) as error:
         if isinstance(error, EngineError):
             tell(error)
         detail = "the judge's model does not answer" if isinstance(error, EngineError) else "not judged within the deadline"
         yield f"event: error\ndata: {json.dumps({'detail': detail})}\n\n"
+
+
+def _counted(service: Service, judgment: Judgment) -> Judgment:
+    service.meters.judgments.inc(len(judgment.orders))
+    service.meters.tokens.inc(sum(order.tokens for order in judgment.orders))
+    return judgment
 
 
 def _readable(read: Callable[[], T]) -> T:

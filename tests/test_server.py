@@ -262,6 +262,7 @@ def test_judge_answers_whole_or_in_stages() -> None:
         assert names == ["plan", "plan", "execution", "verdict", "execution", "verdict", "judgment"]
         assert [json.loads(data)["verdict"] for name, data in events if name == "event: verdict"] == ["A", "A"]
         assert json.loads(events[-1][1])["verdict"] == "A"
+        assert "evalplanner_judgments_total 4.0" in server.client.get("/metrics").text
         assert server.post("/judge", instruction="w " * 5000, response_a="x", response_b="y").status_code == 422
 
 
