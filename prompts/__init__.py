@@ -160,11 +160,16 @@ def defuse(text: str, folder: PromptFolder) -> str:
     return text
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
 def break_tokens(text: str, tokens: tuple[str, ...]) -> str:
     """Text in which no special token of a tokenizer stands any more: each gets a blank after its first character.
 
-    Messages never hold one of ours, as chat templates bring their own, so all of a message is passed through here.
+    Messages never hold one of ours, as chat templates bring their own, so all of a message is passed through here. Half of a surrogate
+    pair, which no tokenizer and no UTF-8 takes, becomes the character for what cannot be read.
     """
+    text = _HALF.sub("\ufffd", text)
     return _any_of(tokens).sub(lambda match: f"{match[0][0]} {match[0][1:]}", text) if tokens else text
 
 

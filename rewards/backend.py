@@ -21,6 +21,7 @@ import urllib.request
 from typing import Literal, Protocol
 
 from planner.engines.base import EngineError
+from planner.engines.server import base_url
 from planner.models import resolve_model
 from rewards.config import EngineOptions
 
@@ -28,6 +29,8 @@ State = Literal["starting", "ready", "stopped"]
 _log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.2
+_PAUSE_S = 5.0
+"""After a start that failed, before the next."""
 # A launcher's variables would make vLLM take itself for a part of its training world.
 _LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 _SERVED = "judge"
@@ -50,7 +53,7 @@ class ServedElsewhere:
     """An OpenAI-compatible server that somebody else runs; whether it answers is seen when it is asked."""
 
     def __init__(self, url: str, model: str) -> None:
-        self.url, self.model = url, model
+        self.url, self.model = base_url(url), model
         self.key = os.environ.get("OPENAI_API_KEY") or "none"
         self.state: State = "ready"
 
@@ -104,7 +107,8 @@ class EngineProcess:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Keep a child alive. One that never came up is not tried again: it would fail in the same way."""
+        """Keep a child alive. One that did not come up at the first start is not tried again: it would fail in the same way. Later
+        ones are: what failed may be memory that the dead one has not given back yet."""
         while not self._closing.is_set():
             self.starts += 1
             # The kernel kills a child when the *thread* that started it ends, so this thread lives as long as the server.
@@ -118,10 +122,11 @@ class EngineProcess:
                     pass
             self.state = "starting"
             self._end_child()
-            if not came_up:
+            if not came_up and self.starts == 1:
                 break
             if not self._closing.is_set():
                 _log.error("the judge's vLLM ended with status %s; starting it again", self._child.returncode)
+                self._closing.wait(0 if came_up else _PAUSE_S)
         self.state = "stopped"
 
     def _await_answer(self) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from planner.records import digest
 from rewards.contest import Group, GroupScore
 
 Ending = Literal["full", "timeout", "alone"]
@@ -27,16 +28,14 @@ class Rewarded(NamedTuple):
     reward: float | None
     cohort: int
     """How many were scored together."""
-    score: GroupScore
     retried: bool = False
     """Whether this answers a request that came before."""
 
 
 @dataclass(eq=False)
 class _Member:
-    """One response in a cohort. It outlives the request that brought it."""
+    """One response in a cohort. It outlives the request that brought it, so it holds no text."""
 
-    response: str
     future: asyncio.Future[Rewarded]
     waiting: int = 0
     """Requests that wait for it now."""
@@ -48,6 +47,7 @@ class _Member:
 @dataclass(eq=False)
 class _Cohort:
     key: tuple[str, str | None]
+    responses: list[str] = field(default_factory=list)
     members: list[_Member] = field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
 
@@ -56,7 +56,7 @@ class Cohorts:
     """The buffer.
 
     Args:
-        score: scores one group; called once a cohort, outside of any request, so no client's end stops it.
+        score: scores one group; called once a cohort, outside of any request, so no client's end stops it. Cancelled after `deadline_s`.
         size: responses to a prompt that make a cohort full.
         wait_s: how long a cohort stays open.
         deadline_s: how long one response waits for its reward, its cohort's wait included.
@@ -70,8 +70,8 @@ class Cohorts:
         self._score, self._size, self._on_close = score, size, on_close
         self._wait_s, self._deadline_s, self._remember_s = wait_s, deadline_s, remember_s
         self._open: dict[tuple[str, str | None], _Cohort] = {}
-        self._known: dict[tuple[str, str | None, str], list[_Member]] = {}
-        """Members by prompt, reference and response, or by name; forgotten after `remember_s`."""
+        self._known: dict[str, list[_Member]] = {}
+        """Members by the digest of prompt, reference, response and name; forgotten after `remember_s`."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._next_look = 0.0
@@ -87,14 +87,15 @@ class Cohorts:
             whatever `score` raised, for everybody in the cohort; it is then forgotten, so asking again starts anew.
         """
         key = (instruction, reference)
-        identity = (*key, response if name is None else f"name {name} {response}")
+        asked = (instruction, response) if reference is None else (instruction, response, reference)
+        identity = digest("words", *asked) if name is None else digest("name", name, *asked)
         self._forget()
         member = self._again(identity, named=name is not None)
         retried = member is not None
         if member is None:
-            member = _Member(response, asyncio.get_running_loop().create_future())
+            member = _Member(asyncio.get_running_loop().create_future())
             self._known.setdefault(identity, []).append(member)
-            self._join(key, member)
+            self._join(key, response, member)
         member.waiting, member.gone = member.waiting + 1, False
         try:
             # Does not end the scoring, whatever ends the wait.
@@ -117,11 +118,6 @@ class Cohorts:
         for cohort in list(self._open.values()):
             self._close(cohort)
 
-    async def settled(self) -> None:
-        """Wait for all scoring under way."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
     @property
     def held(self) -> int:
         """Responses waiting for their cohort."""
@@ -129,7 +125,7 @@ class Cohorts:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _again(self, identity: tuple[str, str | None, str], *, named: bool) -> _Member | None:
+    def _again(self, identity: str, *, named: bool) -> _Member | None:
         """The earlier try of the same request, if this is another."""
         for member in self._known.get(identity, ()):
             failed = member.future.done() and (member.future.cancelled() or member.future.exception() is not None)
@@ -137,11 +133,12 @@ class Cohorts:
                 return member
         return None
 
-    def _join(self, key: tuple[str, str | None], member: _Member) -> None:
+    def _join(self, key: tuple[str, str | None], response: str, member: _Member) -> None:
         cohort = self._open.get(key)
         if cohort is None:
             cohort = self._open[key] = _Cohort(key)
             cohort.timer = asyncio.get_running_loop().call_later(self._wait_s, self._close, cohort)
+        cohort.responses.append(response)
         cohort.members.append(member)
         if len(cohort.members) >= self._size or self._draining:
             self._close(cohort)
@@ -159,17 +156,18 @@ class Cohorts:
 
     async def _finish(self, cohort: _Cohort) -> None:
         instruction, reference = cohort.key
-        responses = tuple(member.response for member in cohort.members)
+        group = Group(instruction=instruction, responses=tuple(cohort.responses), reference=reference)
         # A task, so that what goes wrong is told to everybody who waits, and by the future to nobody else.
-        scoring = asyncio.ensure_future(self._score(Group(instruction=instruction, responses=responses, reference=reference)))
-        await asyncio.wait([scoring])
+        scoring = asyncio.ensure_future(self._score(group))
+        done, _ = await asyncio.wait([scoring], timeout=self._deadline_s)
+        if not done:  # every client was told by now; judging on would only make the next ones late as well
+            scoring.cancel()
         for index, member in enumerate(cohort.members):
-            if (error := scoring.exception()) is not None:
+            if (error := scoring.exception() if done else TimeoutError()) is not None:
                 member.future.set_exception(error)
                 member.future.exception()  # seen, though its client may have left
             else:
-                score = scoring.result()
-                member.future.set_result(Rewarded(score.rewards[index], len(responses), score))
+                member.future.set_result(Rewarded(scoring.result().rewards[index], len(cohort.members)))
             member.seen_at = time.monotonic()
 
     def _forget(self) -> None:

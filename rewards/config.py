@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from planner.engines.base import Engine, Sampling
 from planner.errors import UserError
@@ -46,6 +46,8 @@ class EngineOptions(Record):
 class HttpOptions(Record):
     """What `evalplanner serve` accepts, and how long it holds it."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     cohort: PositiveInt = 1
     """Responses to one prompt that `/get_reward` and `/verify` wait for before they are scored as a group; 1: no waiting."""
     wait_s: PositiveFloat = 60.0
@@ -65,6 +67,8 @@ class HttpOptions(Record):
 
 class RewardConfig(Record):
     """A judge and how it scores."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     model: str = EMBEDDED
     """`embedded`, a checkpoint folder, a hub id; with `url`, the served model's name."""
@@ -93,6 +97,8 @@ class RewardConfig(Record):
             raise ValueError("scoring.votes > 1 needs temperature > 0, or all votes are the same")
         if self.http.wait_s >= self.http.deadline_s:
             raise ValueError("http.wait_s must leave time to judge within http.deadline_s")
+        if self.http.cohort > self.http.max_queue:
+            raise ValueError("http.max_queue must hold a whole cohort, or none could ever fill")
         return self
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal, NamedTuple, Protocol
 from unicodedata import category
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from planner.records import ORDERS, Judgment, OrderJudgment, Pair, Record, digest
 from rewards.tournament import Match, Schedule, Strategy, against_anchor, fitted, schedule, win_rates
@@ -33,6 +33,8 @@ Why = Literal["judged", "identical", "blank", "over_long", "no_plan", "no_verdic
 
 class Scoring(Record):
     """How a group is scored."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     strategy: Way = "circular"
     rating: Literal["bradley_terry", "win_rate"] = "bradley_terry"
@@ -56,6 +58,14 @@ class Scoring(Record):
         if self.plan == "shared" and self.strategy == "pointwise":
             raise ValueError('plan = "shared" is for judges that compare; strategy = "pointwise" takes one that grades')
         return self
+
+    def by(self, strategy: Strategy) -> Scoring:
+        """The same by another strategy.
+
+        Raises:
+            ValueError: what is said here does not go with it.
+        """
+        return Scoring.model_validate(self.model_dump() | {"strategy": strategy})
 
 
 class Group(Record):

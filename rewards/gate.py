@@ -72,7 +72,7 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path, start, status = scope["path"], time.monotonic(), 0
+        path, start, status, raised = scope["path"], time.monotonic(), 0, True
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -90,11 +90,13 @@ class Gate:
             self.meters.queue.set(self._queue)
             try:
                 await self.app(scope, self._limited(receive), watched)
+                raised = False
             finally:
                 self._queue -= counted
                 self.meters.queue.set(self._queue)
         finally:
             seconds = time.monotonic() - start
+            status = status or (500 if raised else 0)  # what Starlette, around this, answers to an error
             label = path if path in self.paths else "other"
             self.meters.requests.labels(label, str(status)).inc()
             self.meters.seconds.labels(label).observe(seconds)

@@ -10,8 +10,9 @@ What a reward means, and what is settled without asking, is in `rewards/contest.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
+from typing import TypeVar
 
 from planner.execute import ExecutionInput, continuation_inputs, judge_inputs
 from planner.judge import Judge, merge
@@ -20,6 +21,8 @@ from planner.records import ORDERS, Pair, Plan
 from planner.styles.evalplanner import EvalPlannerStyle
 from rewards.contest import Contest, Group, GroupScore, Said, Scoring
 from rewards.tournament import Strategy
+
+T = TypeVar("T")
 
 
 class GroupScorer:
@@ -56,18 +59,26 @@ class GroupScorer:
         group = Group(instruction=instruction, responses=tuple(responses), reference=reference)
         return self.score_groups([group], strategy)[0]
 
-    def score_groups(self, groups: Iterable[Group], strategy: Strategy | None = None) -> list[GroupScore]:
-        """Score groups together: the pairs that a round of all of them needs go to the engine at once."""
-        fields = self.scoring.model_dump() | ({"strategy": strategy} if strategy else {})
-        scoring = Scoring.model_validate(fields)
+    def score_groups(
+        self, groups: Iterable[Group], strategy: Strategy | None = None, abandoned: Callable[[], bool] = lambda: False
+    ) -> list[GroupScore]:
+        """Score groups together: the pairs that a round of all of them needs go to the engine at once.
+
+        Args:
+            abandoned: whether nobody wants the scores any more; asked between judgments.
+
+        Raises:
+            Abandoned: it said so.
+        """
+        scoring = self.scoring.by(strategy) if strategy else self.scoring
         contests = [Contest(group, scoring) for group in groups]
         while asking := [contest for contest in contests if contest.round]:
-            said = self._ask([pair for contest in asking for pair in contest.unsettled()])
+            said = self._ask([pair for contest in asking for pair in contest.unsettled()], abandoned)
             for contest in asking:
                 contest.take(said)
         return [contest.score() for contest in contests]
 
-    def _ask(self, pairs: list[Pair]) -> dict[str, Said]:
+    def _ask(self, pairs: list[Pair], abandoned: Callable[[], bool]) -> dict[str, Said]:
         """What the judge says of each pair, by pair id."""
         judge = self.judge
         pairs = list({pair.id: pair for pair in pairs}.values())
@@ -77,7 +88,7 @@ class GroupScorer:
         if self._planner is not None:
             plans, spent = self._shared_plans(self._planner, pairs)
         inputs: list[ExecutionInput] = []
-        for pair in pairs:
+        for pair in _while_wanted(pairs, abandoned):
             if self._planner is None:
                 items = list(judge_inputs(judge.style, [pair]))
             elif plan := plans.get(pair.instruction_id):
@@ -89,7 +100,7 @@ class GroupScorer:
                 inputs += items
             else:
                 said[pair.id] = Said("over_long", None, spent.pop(pair.instruction_id, 0))
-        chains = judge.votes(inputs, self.scoring.votes)
+        chains = judge.votes(inputs, self.scoring.votes, lambda made, _: _while_wanted(made, abandoned))
         for pair in pairs:
             if pair.id not in said:
                 judgment = merge([chain for order in ORDERS for chain in chains[pair.id, order]], "mean")
@@ -111,6 +122,17 @@ class GroupScorer:
                 found[key] = plan
                 self._plans.put(model, key, plan)
         return found, spent
+
+
+class Abandoned(Exception):
+    """Nobody wants what was being judged."""
+
+
+def _while_wanted(items: Iterable[T], abandoned: Callable[[], bool]) -> Iterator[T]:
+    for item in items:
+        if abandoned():
+            raise Abandoned
+        yield item
 
 
 class _PlanCache:

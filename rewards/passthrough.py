@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from planner.engines.base import EngineError
 from rewards.config import RewardConfig
-from rewards.routes import Any_, Up
+from rewards.routes import Any_, Up, tell
 from rewards.service import Service
 from rewards.wire import ChatRequest
 
@@ -34,12 +35,15 @@ async def chat(body: ChatRequest, request: Request, service: Up) -> Response:
         return await service.within_deadline(request, _complete(service, asked))
     upstream = await _post(service, asked)
     if upstream.status_code != 200:
-        return _passed_on(upstream.status_code, await upstream.aread())
-    return StreamingResponse(upstream.aiter_raw(), media_type="text/event-stream")
+        return await _whole(upstream)
+    return StreamingResponse(_parts(upstream), media_type="text/event-stream")
 
 
 async def _post(service: Service, asked: dict[str, Any]) -> httpx.Response:
-    request = service.client.build_request("POST", f"{service.backend.url}/chat/completions", json=asked)
+    try:
+        request = service.client.build_request("POST", f"{service.backend.url}/chat/completions", json=asked)
+    except UnicodeEncodeError:
+        raise HTTPException(422, "a text holds half of a character, a surrogate without its other half") from None
     try:
         return await service.client.send(request, stream=True)
     except httpx.TimeoutException:
@@ -49,7 +53,20 @@ async def _post(service: Service, asked: dict[str, Any]) -> httpx.Response:
 
 
 async def _complete(service: Service, asked: dict[str, Any]) -> Response:
-    upstream = await _post(service, asked)
+    return await _whole(await _post(service, asked))
+
+
+async def _parts(upstream: httpx.Response) -> AsyncIterator[bytes]:
+    """A stream as it comes. The status is sent before anything can fail, so a failure is an event, in the form that OpenAI's clients raise."""
+    try:
+        async for part in upstream.aiter_raw():
+            yield part
+    except httpx.HTTPError as error:
+        tell(error)
+        yield b'\n\ndata: {"error": {"message": "the judge\'s model broke off"}}\n\n'
+
+
+async def _whole(upstream: httpx.Response) -> Response:
     try:
         return _passed_on(upstream.status_code, await upstream.aread())
     except httpx.HTTPError as error:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Body, Depends, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ValidationError
 
 from planner.engines.base import EngineError
 from planner.judge import Judge
@@ -27,6 +28,7 @@ from rewards.cohort import Rewarded
 from rewards.contest import Group
 from rewards.service import Service
 from rewards.stream import staged
+from rewards.tournament import Strategy
 from rewards.wire import (
     NEUTRAL,
     Compare,
@@ -74,6 +76,14 @@ def _comparing(service: Service) -> Judge:
     if service.judge is None:
         raise HTTPException(422, "this judge grades one response at a time: it compares no pairs and takes no strategy")
     return service.judge
+
+
+def _fitting(service: Service, strategy: Strategy) -> None:
+    """Refuse a strategy that does not go with the rest of the config."""
+    try:
+        service.config.scoring.by(strategy)
+    except ValidationError as error:
+        raise HTTPException(422, f"strategy: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
 
 
 def tell(error: Exception) -> None:
@@ -160,7 +170,7 @@ async def _rewards(service: Service, items: list[Item]) -> list[Rewarded | None]
     ]
     for ats, score in zip(places.values(), await service.score(groups), strict=True):
         for at, reward in zip(ats, score.rewards, strict=True):
-            found[at] = Rewarded(reward, len(ats), score)
+            found[at] = Rewarded(reward, len(ats))
     return found
 
 
@@ -186,6 +196,7 @@ async def compare(
     _refuse_batch(service, len(body.responses))
     if body.strategy is not None:
         _comparing(service)
+        _fitting(service, body.strategy)
     group = Group(instruction=body.instruction, responses=tuple(body.responses), reference=body.reference)
     (score,) = await service.within_deadline(request, service.score([group], body.strategy))
     return Compared(
@@ -231,27 +242,39 @@ async def judge(body: JudgeRequest, request: Request, service: Up) -> Any:
     """Judge one pair in both orders: as one object, or in stages as they come."""
     one = _comparing(service)
     pair = Pair(instruction=body.instruction, response_a=body.response_a, response_b=body.response_b, reference=body.reference)
-    if not await service.blocking(lambda: one.fits(pair)):
-        raise HTTPException(422, "the pair does not fit the judge's context")
-    if body.stream:
-        return StreamingResponse(_events(service, one, pair), media_type="text/event-stream")
-    return await service.within_deadline(request, service.blocking(lambda: next(one.compare_many([pair]))))
+    end = time.monotonic() + service.config.http.deadline_s
+
+    async def judged() -> Judgment | None:
+        if not await service.blocking(lambda: one.fits(pair)):
+            raise HTTPException(422, "the pair does not fit the judge's context")
+        return None if body.stream else _counted(service, await service.blocking(lambda: next(one.compare_many([pair]))))
+
+    judgment = await service.within_deadline(request, judged())
+    return judgment or StreamingResponse(_events(service, one, pair, end), media_type="text/event-stream")
 
 
-async def _events(service: Service, one: Judge, pair: Pair) -> AsyncIterator[str]:
-    """Server-sent events of one judgment. The status is sent before anything can fail, so a failure is an event."""
-    stages, end = staged(one, pair), time.monotonic() + service.config.http.deadline_s
+async def _events(service: Service, one: Judge, pair: Pair, end: float) -> AsyncIterator[str]:
+    """Server-sent events of one judgment, until `end`. The status is sent before anything can fail, so a failure is an event."""
+    stages = staged(one, pair)
     try:
         while True:
             event = await asyncio.wait_for(service.blocking(lambda: next(stages, None)), end - time.monotonic())
             if event is None:
                 return
+            if isinstance(event, Judgment):
+                _counted(service, event)
             yield f"event: {'judgment' if isinstance(event, Judgment) else event.stage}\ndata: {event.model_dump_json()}\n\n"
     except (EngineError, TimeoutError) as error:
         if isinstance(error, EngineError):
             tell(error)
         detail = "the judge's model does not answer" if isinstance(error, EngineError) else "not judged within the deadline"
         yield f"event: error\ndata: {json.dumps({'detail': detail})}\n\n"
+
+
+def _counted(service: Service, judgment: Judgment) -> Judgment:
+    service.meters.judgments.inc(len(judgment.orders))
+    service.meters.tokens.inc(sum(order.tokens for order in judgment.orders))
+    return judgment
 
 
 def _readable(read: Callable[[], T]) -> T:

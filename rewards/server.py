@@ -69,7 +69,7 @@ def create_app(service: Service, key: str | None) -> FastAPI:
     for method, path, route in _ROUTES:
         open_to_all = path in ("/health", "/ready")
         app.add_api_route(
-            path, route, methods=[method], response_class=Response if path == "/metrics" else Escaped, response_model_exclude_none=path == "/verify",
+            path, route, methods=[method], response_class=Response if path == "/metrics" else Escaped,
             responses=_responses(path), dependencies=[] if open_to_all or key is None else schemes,
         )  # fmt: skip
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)

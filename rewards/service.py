@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -33,7 +34,12 @@ class Service:
         """None: one that grades, and compares no pairs."""
         self.meters = Meters()
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="judging")
-        self.client = httpx.AsyncClient(timeout=config.http.deadline_s, headers={"Authorization": f"Bearer {backend.key}"})
+        # Requests are limited at the gate. Here a limit would make whether the model is up a question of who asked before.
+        self.client = httpx.AsyncClient(
+            timeout=config.http.deadline_s,
+            headers={"Authorization": f"Bearer {backend.key}"},
+            limits=httpx.Limits(max_connections=None),
+        )
         options = config.http
         self.cohorts = Cohorts(
             self.score_one, size=options.cohort, wait_s=options.wait_s, deadline_s=options.deadline_s,
@@ -44,13 +50,21 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
     async def score(self, groups: list[Group], strategy: Strategy | None = None) -> list[GroupScore]:
-        """Scores of groups. A strategy other than the config's is for judges that compare."""
-        scorer = self.scorer
+        """Scores of groups. A strategy other than the config's is for judges that compare. Cancelled, it asks for no more judgments."""
+        scorer, left = self.scorer, threading.Event()
 
         def work() -> list[GroupScore]:
-            return scorer.score_groups(groups, strategy) if isinstance(scorer, GroupScorer) else scorer.score_groups(groups)
+            return (
+                scorer.score_groups(groups, strategy, left.is_set)
+                if isinstance(scorer, GroupScorer)
+                else scorer.score_groups(groups)
+            )
 
-        scores = await self.blocking(work)
+        try:
+            scores = await self.blocking(work)
+        except asyncio.CancelledError:
+            left.set()  # a thread cannot be cancelled
+            raise
         for score in scores:
             self.meters.judgments.inc(score.cost.judgments)
             self.meters.tokens.inc(score.cost.tokens)
@@ -92,8 +106,8 @@ class Service:
         raise ClientGone if watch in done else TimeoutError
 
     async def close(self) -> None:
-        await self.cohorts.settled()
-        self.threads.shutdown()
+        """Whoever waited has been answered. What is still judged is of clients that left or were told of the deadline: it is let go."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
         await self.client.aclose()
 
 

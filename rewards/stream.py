@@ -1,7 +1,7 @@
 """One judgment in stages: the plan as soon as it is written, then what came of it.
 
 A judge's chain is drawn in two parts, its plan and the continuation of that plan under the same prompt, which is how the chain
-goes on anyway. A judge that wrote no plan (or whose family does not plan) is asked for a whole chain.
+goes on anyway. A judge that wrote no plan (or whose family does not plan), or one too long to be gone on from, is asked for a whole chain.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def staged(judge: Judge, pair: Pair) -> Iterator[StageEvent | Judgment]:
         for _, (plan,) in planning.write_plans(
             judge.engine, judge.style, asked, max_tokens=judge.max_tokens, sampling=judge.sampling
         ):
-            if plan.text is not None and plan.order is not None:
+            if plan.text is None or plan.order is None:
+                continue
+            (going_on,) = continuation_inputs(judge.style, pair, plan.order, [plan])
+            if judge.engine.fits(going_on.prompt.messages, going_on.prompt.prefill, judge.max_tokens):
                 plans[plan.order] = plan
                 yield StageEvent(stage="plan", order=plan.order, text=plan.text)
     inputs: list[ExecutionInput] = []

@@ -47,6 +47,10 @@ def reply(*texts: str | None, finish: str | None = "stop", logprobs: list[Any] |
     return {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": choices[::-1], "usage": usage} | more
 
 
+class _Listening(ThreadingHTTPServer):
+    request_queue_size = 256
+
+
 class FakeServer:
     """Serves the model `m`.
 
@@ -68,7 +72,7 @@ class FakeServer:
         """Chat requests whose client left before the reply."""
         self._here = 0
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http = _Listening(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}"
 

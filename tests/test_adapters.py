@@ -88,6 +88,26 @@ def test_what_a_proxy_on_the_way_says_is_waited_out_too(
     assert ask(["p x"], ["p "], [None], url="http://judge").rewards == [1.0]
 
 
+@pytest.mark.parametrize("status", [500, 422])
+def test_a_key_in_the_address_is_not_logged(status: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def reply(request: httpx.Request) -> httpx.Response:
+        if status == 500:
+            raise httpx.ConnectError("refused")
+        return httpx.Response(status)
+
+    make = httpx.AsyncClient
+    monkeypatch.setattr(client, "GIVE_UP_S", 0.1)
+    monkeypatch.setattr(client.httpx, "AsyncClient", lambda **options: make(transport=httpx.MockTransport(reply), **options))
+    caplog.set_level("INFO", "rewards")
+    said = ""
+    try:
+        ask(["p x"], ["p "], [None], url="http://x:s3cret@judge:8100")
+    except UserError as error:
+        said = str(error)
+    assert "judge:8100" in caplog.text + said
+    assert "s3cret" not in caplog.text + said
+
+
 def test_an_address_that_is_none_is_said_at_once() -> None:
     with pytest.raises(UserError, match="address of `evalplanner serve`"):
         ask(["p x"], ["p "], [None], url="localhost:8100")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -35,6 +36,11 @@ def play(
         return await asyncio.wait_for(scene(cohorts, groups), 10)
 
     return asyncio.run(main())
+
+
+async def settled(cohorts: Cohorts) -> None:
+    while cohorts._tasks:
+        await asyncio.wait(cohorts._tasks)
 
 
 def test_the_last_one_in_has_all_scored() -> None:
@@ -141,13 +147,43 @@ def test_a_named_rollout_is_itself_however_often_it_asks() -> None:
 def test_what_is_remembered_is_forgotten_in_time() -> None:
     async def scene(cohorts: Cohorts, groups: list[Group]) -> None:
         await cohorts.reward("p", "x", name="r0")
+        (named,) = cohorts._known
         await asyncio.sleep(0.1)
         assert not (await cohorts.reward("p", "x", name="r0")).retried
         await asyncio.sleep(0.1)
         await cohorts.reward("q", "x")
-        assert [identity[0] for identity in cohorts._known] == ["q"] or not cohorts._known
+        assert named not in cohorts._known
 
     play(scene, size=1, remember_s=0.05)
+
+
+def test_what_is_remembered_holds_no_text() -> None:
+    """Rewards are kept for ten minutes; what a client sends can be 16 MiB, and a judge's plans and executions are as long."""
+
+    async def scene(cohorts: Cohorts, groups: list[Group]) -> None:
+        tracemalloc.start()
+        for k in range(20):
+            await cohorts.reward("p" * 10**6, "x" * 10**6, name=str(k))
+            groups.clear()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(cohorts._known) == 20
+        assert kept < 5 * 10**6
+
+    play(scene, size=1)
+
+
+def test_no_response_passes_for_a_named_one() -> None:
+    async def scene(cohorts: Cohorts, groups: list[Group]) -> None:
+        dying = asyncio.create_task(cohorts.reward("p", "x", name="r0"))
+        await asyncio.sleep(0)
+        dying.cancel()
+        await asyncio.gather(dying, return_exceptions=True)
+        got = await asyncio.gather(*(cohorts.reward("p", text) for text in ("name r0 x", "xx")))
+        assert groups[0].responses == ("x", "name r0 x", "xx")
+        assert not any(one.retried for one in got)
+
+    play(scene, wait_s=9)
 
 
 def test_a_failure_is_told_to_everybody_and_the_next_try_starts_anew() -> None:
@@ -167,13 +203,25 @@ def test_a_client_told_of_the_deadline_does_not_ask_again_so_equal_words_are_ano
     async def scene(cohorts: Cohorts, groups: list[Group]) -> None:
         late = await asyncio.gather(cohorts.reward("p", "x"), cohorts.reward("p", "xx"), return_exceptions=True)
         assert [type(one) for one in late] == [TimeoutError] * 2
-        await cohorts.settled()
+        await settled(cohorts)
         cohorts._deadline_s = 9
         got = await asyncio.gather(cohorts.reward("p", "x"), cohorts.reward("p", "xx"))
         assert [(one.cohort, one.retried) for one in got] == [(2, False)] * 2
         assert len(groups) == 2
 
     play(scene, size=2, wait_s=0.1, deadline_s=0.2, slow_s=0.4)
+
+
+def test_what_comes_too_late_for_everybody_is_scored_no_further() -> None:
+    """Else a judge that is too slow falls ever further behind, and everything that it does is late."""
+
+    async def scene(cohorts: Cohorts, groups: list[Group]) -> None:
+        with pytest.raises(TimeoutError):
+            await cohorts.reward("p", "x", "r")
+        await asyncio.wait_for(settled(cohorts), 2)
+        assert len(groups) == 1
+
+    play(scene, size=1, wait_s=0.05, deadline_s=0.2, slow_s=9)
 
 
 def test_draining_scores_what_is_here_at_once() -> None:
@@ -183,7 +231,6 @@ def test_draining_scores_what_is_here_at_once() -> None:
         assert cohorts.held == 2
         cohorts.drain()
         assert [one.cohort for one in await asyncio.gather(*waiting)] == [2, 2]
-        await cohorts.settled()
         return await cohorts.reward("q", "x", "xx")
 
     assert play(scene, wait_s=9).cohort == 1

@@ -89,6 +89,15 @@ def test_what_goes_over_the_wire_to_vllm(serve) -> None:
     assert set(fake.keys) == {"Bearer secret"}
 
 
+def test_half_of_a_character_is_sent_as_one_that_cannot_be_read(serve) -> None:
+    """Anybody may write half of a surrogate pair in JSON, and no request could be made of it."""
+    fake, engine = serve()
+    asked = (Message(role="user", content="a \ud83d b"),)
+    assert engine.fits(asked, "", 5)
+    assert [done[0].text for _, done in engine.sample([Request("k", asked, "", 1, 5, (), Sampling(0, 1))])] == ["fine"]
+    assert fake.chats[-1]["messages"][0]["content"] == "a \ufffd b"
+
+
 def test_an_end_string_is_asked_for_and_kept_by_vllm_alone(serve) -> None:
     ending = Request("k", ASKED, "", 1, 16, (), Sampling(0.0, 1.0), ends=("[[A]]",))
     fake, engine = serve()

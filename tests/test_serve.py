@@ -17,9 +17,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from planner.engines.base import EngineError
 from planner.engines.scripted import ScriptedEngine
 from planner.errors import UserError
-from rewards.config import RewardConfig, judge_for, load_reward_config
+from rewards import backend
+from rewards.config import EngineOptions, RewardConfig, judge_for, load_reward_config
 from tests.conftest import ROOT
 
 
@@ -67,6 +69,10 @@ def test_a_taken_port_is_said_before_a_model_is_loaded() -> None:
         ("[scoring]\nvotes = 3", "needs temperature > 0"),
         ("[http]\ndeadline_s = 170", "less than or equal to 150"),
         ("[http]\nwait_s = 150", "must leave time to judge"),
+        ("[http]\ncohort = 600", "must hold a whole cohort"),
+        ("[http]\nremember_s = inf", "http.remember_s: Input should be a finite number"),
+        ("[scoring]\nprior = inf", "scoring.prior: Input should be a finite number"),
+        ("temperature = inf", "temperature: Input should be a finite number"),
         ("[scoring]\nrating = 'win_rate'", 'for strategy = "all_pairs"'),
     ],
 )
@@ -87,6 +93,54 @@ def test_without_a_file_it_is_the_embedded_judge(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match="set style, one of evalplanner"):
         judge_for(RewardConfig(model="org/name"), ScriptedEngine())
     assert judge_for(RewardConfig(model="org/name", style="mtbench", force=True), ScriptedEngine()).force
+
+
+FLAKY = """
+import http.server, pathlib, sys
+tries = pathlib.Path(sys.argv[1])
+tries.write_text(tries.read_text() + "x")
+if len(tries.read_text()) == 2:
+    sys.exit("out of memory")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *args):
+        pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+"""
+"""A model's server whose second start fails."""
+
+
+def test_a_model_that_has_come_up_once_is_started_until_it_comes_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = tmp_path / "tries"
+    tries.touch()
+    monkeypatch.setattr(backend, "_PAUSE_S", 0.1)
+    monkeypatch.setattr(backend.EngineProcess, "_command", lambda self: [sys.executable, "-c", FLAKY, str(tries), str(self._port)])
+    model = backend.EngineProcess("embedded", EngineOptions())
+    try:
+        model.wait(60)
+        assert model.pid is not None
+        os.kill(model.pid, signal.SIGKILL)
+        until = time.monotonic() + 60
+        while model.starts < 3 and model.state != "stopped" and time.monotonic() < until:
+            time.sleep(0.05)
+        model.wait(60)
+        assert (model.starts, model.state) == (3, "ready")
+    finally:
+        model.close()
+    assert model.state == "stopped"
+
+
+def test_a_model_that_never_came_up_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend.EngineProcess, "_command", lambda self: [sys.executable, "-c", "raise SystemExit(1)"])
+    model = backend.EngineProcess("embedded", EngineOptions())
+    try:
+        with pytest.raises(EngineError, match="did not start"):
+            model.wait(60)
+        assert model.starts == 1
+    finally:
+        model.close()
 
 
 @pytest.mark.slow

@@ -19,9 +19,14 @@ import httpx
 import pytest
 
 from planner.engines.base import EngineError
+from planner.execute import judge_inputs
+from planner.judge import Judge
+from planner.records import Pair
+from planner.styles.evalplanner import EvalPlannerStyle
 from rewards.gate import Redact
+from rewards.group import GroupScorer
 from tests.fake_server import FakeServer, reply
-from tests.judges import longer, silent
+from tests.judges import CountingEngine, judge_of, longer, silent
 from tests.serving import KEY, reward_body, running
 
 # -- keys --------------------------------------------------------------------------------------------------------------
@@ -165,6 +170,38 @@ def test_a_deadline_gives_trainers_a_flag_and_others_a_504() -> None:
 # -- comparing and judging ---------------------------------------------------------------------------------------------
 
 
+def test_a_strategy_that_does_not_go_with_the_config_is_refused() -> None:
+    with running(scoring={"strategy": "all_pairs", "rating": "win_rate"}) as server:
+        asked = {"instruction": "p", "responses": ["x", "xx", "xxx"]}
+        said = server.post("/compare", **asked, strategy="circular")
+        assert (said.status_code, said.json()["detail"]) == (
+            422, 'strategy: rating = "win_rate" is for strategy = "all_pairs"; the others rank better by bradley_terry',
+        )  # fmt: skip
+        assert server.post("/compare", **asked, strategy="all_pairs").status_code == 200
+
+
+def test_an_error_of_ours_is_counted_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(a: str, b: str) -> str:
+        raise ArithmeticError("a mistake")
+
+    caplog.set_level(logging.INFO, "evalplanner")
+    with running(broken) as server:
+        assert server.post("/compare", instruction="p", responses=["x", "xx"]).status_code == 500
+        told = httpx.get(server.url + "/metrics", headers={"Authorization": f"Bearer {KEY}"}).text  # that connection is closed
+        assert 'evalplanner_requests_total{path="/compare",status="500"} 1.0' in told
+        assert "POST /compare 500 " in caplog.text
+
+
+def test_the_deadline_is_of_all_that_a_judgment_takes() -> None:
+    judge, measured = judge_of(longer), threading.Event()
+    judge.engine.fits = lambda *_: measured.wait(60)  # type: ignore[method-assign]
+    with running(scorer=GroupScorer(judge), deadline_s=0.3, wait_s=0.1) as server:
+        for stream in (False, True):
+            said = server.post("/judge", instruction="p", response_a="x", response_b="y", stream=stream)
+            assert said.status_code == 504
+        measured.set()
+
+
 def test_compare_says_what_is_valid_and_what_it_took() -> None:
     with running() as server:
         said = server.post("/compare", instruction="p", responses=["x", "xx", "x"], strategy="all_pairs").json()
@@ -200,7 +237,7 @@ def test_nemo_gym_verifies_a_cohort_and_knows_a_rollout_again() -> None:
     def body(text: str, rollout: int) -> dict[str, Any]:
         return {
             "responses_create_params": {"input": [{"role": "user", "content": "Say more."}]}, "response": gym_object(text),
-            "_ng_task_index": 7, "_ng_rollout_index": rollout, "anything": {"else": 1},
+            "_ng_task_index": 7, "_ng_rollout_index": rollout, "anything": {"else": 1}, "nothing": None,
         }  # fmt: skip
 
     with running(cohort=2, wait_s=10) as server, ThreadPoolExecutor(4) as pool:
@@ -208,7 +245,7 @@ def test_nemo_gym_verifies_a_cohort_and_knows_a_rollout_again() -> None:
         said = [job.result().json() for job in jobs]
         assert said[1]["reward"] > said[0]["reward"]
         assert said[0]["invalid"] is False
-        assert said[0].keys() >= body("x", 0).keys()
+        assert said[0] == body("x", 0) | {"reward": said[0]["reward"], "invalid": False}
         assert server.post("/verify", **body("x", 0)).json()["reward"] == said[0]["reward"]
         assert server.post("/verify", responses_create_params={}, response={}).status_code == 422
 
@@ -225,7 +262,33 @@ def test_judge_answers_whole_or_in_stages() -> None:
         assert names == ["plan", "plan", "execution", "verdict", "execution", "verdict", "judgment"]
         assert [json.loads(data)["verdict"] for name, data in events if name == "event: verdict"] == ["A", "A"]
         assert json.loads(events[-1][1])["verdict"] == "A"
+        assert "evalplanner_judgments_total 4.0" in server.client.get("/metrics").text
         assert server.post("/judge", instruction="w " * 5000, response_a="x", response_b="y").status_code == 422
+
+
+def test_a_plan_too_long_to_go_on_from_is_no_error() -> None:
+    """The plan and as many tokens again may not fit where the whole chain does; then the whole chain is asked for."""
+
+    class Strict(CountingEngine):
+        def sample(self, requests):  # type: ignore[no-untyped-def]
+            held = list(requests)
+            if not all(self.fits(one.messages, one.prefill, one.max_tokens) for one in held):
+                raise EngineError("a request is longer than the context")
+            yield from super().sample(held)
+
+    pair = Pair(instruction="p", response_a="x", response_b="xx")
+    lengths = [sum(len(m.content.split()) for m in one.prompt.messages) for one in judge_inputs(EvalPlannerStyle(), [pair])]
+    judge = Judge(Strict(longer, max_model_len=max(lengths) + 65), EvalPlannerStyle(), max_tokens=64)
+    assert judge.fits(pair)
+    with (
+        running(scorer=GroupScorer(judge)) as server,
+        server.client.stream(
+            "POST", "/judge", json={"instruction": "p", "response_a": "x", "response_b": "xx", "stream": True}
+        ) as streamed,
+    ):
+        said = "".join(streamed.iter_text())
+    names = [line.removeprefix("event: ") for line in said.splitlines() if line.startswith("event: ")]
+    assert sorted(names) == ["execution", "execution", "judgment", "plan", "plan", "verdict", "verdict"]
 
 
 # -- the model behind it -----------------------------------------------------------------------------------------------
@@ -243,6 +306,62 @@ def test_chat_is_the_model_s_own() -> None:
         assert server.post("/v1/chat/completions", **asked, seed=1).status_code == 422  # it would end vLLM's CPU sampler
         assert server.post("/v1/chat/completions", **asked, n=99).status_code == 422
         assert server.client.get("/ready").status_code == 200
+
+
+def test_an_address_that_our_own_engine_takes_does_for_every_route() -> None:
+    asked = {"model": "m", "messages": [{"role": "user", "content": "Which?"}], "max_tokens": 5}
+    with FakeServer() as model:
+        for url in (model.url, f"{model.url}/v1/"):
+            with running(backend_url=url) as server:
+                assert server.client.get("/ready").status_code == 200
+                assert server.post("/v1/chat/completions", **asked).status_code == 200
+
+
+def test_many_chats_do_not_make_it_look_down() -> None:
+    go_on = threading.Event()
+
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        go_on.wait(60)
+        return reply("fine")
+
+    async def ask(url: str, model: FakeServer) -> tuple[int, list[int]]:
+        limits = httpx.Limits(max_connections=None)
+        headers = {"Authorization": f"Bearer {KEY}"}
+        asked = {"model": "m", "messages": [{"role": "user", "content": "Which?"}], "max_tokens": 5}
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, limits=limits) as client:
+            chats = [asyncio.ensure_future(client.post("/v1/chat/completions", json=asked)) for _ in range(110)]
+            until = time.monotonic() + 20
+            while model.peak < 110 and time.monotonic() < until:
+                await asyncio.sleep(0.02)
+            ready = (await client.get("/ready")).status_code
+            go_on.set()
+            return ready, [one.status_code for one in await asyncio.gather(*chats)]
+
+    with FakeServer(answer) as model, running(backend_url=f"{model.url}/v1") as server:
+        ready, statuses = asyncio.run(ask(server.url, model))
+        assert ready == 200
+        assert statuses == [200] * 110
+
+
+def test_a_chat_that_breaks_off_says_so() -> None:
+    class Torn(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'data: {"choices": []}\n\n')
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    asked = {"model": "m", "messages": [{"role": "user", "content": "Go on."}], "stream": True}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Torn) as model:
+        threading.Thread(target=model.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        with running(backend_url=f"http://127.0.0.1:{model.server_port}/v1") as server:
+            said = server.post("/v1/chat/completions", **asked).text
+            assert json.loads(said.split("data: ")[-1])["error"]["message"] == "the judge's model broke off"
+            assert said.startswith('data: {"choices": []}')
+        model.shutdown()
 
 
 def test_our_own_engine_can_use_it_as_a_server() -> None:
@@ -384,6 +503,8 @@ def test_bad_bodies_are_the_client_s_fault(content: str) -> None:
         ("/verify", '{"responses_create_params": {"input": "p"}, "response": {"output": []}, "more": "\\ud800"}', 200),
         ("/verify", '{"responses_create_params": {"input": "p"}, "response": {"output": []}, "more": NaN}', 422),
         ("/compare", "[" * 100_000, 400),
+        ("/v1/chat/completions", '{"model": "m", "messages": [{"role": "user", "content": "\\ud800"}]}', 422),
+        ("/v1/chat/completions", '{"model": "m", "messages": [{"role": "user", "content": "p"}], "stop": "\\ud800"}', 422),
     ],
 )
 def test_what_json_cannot_say_is_no_error_of_the_server_s(path: str, content: str, status: int) -> None:
@@ -421,6 +542,41 @@ def test_what_was_accepted_is_answered_when_the_server_ends() -> None:
         assert time.monotonic() - start < 20
         with pytest.raises(httpx.ConnectError):
             httpx.get(server.url + "/health")
+
+
+def test_what_nobody_waits_for_is_judged_no_further() -> None:
+    asked = list[str]()
+
+    def slow(a: str, b: str) -> str:
+        asked.append(a)
+        time.sleep(0.05)
+        return longer(a, b)
+
+    with running(slow, deadline_s=0.3, wait_s=0.1) as server:
+        many = {"instruction": "p", "responses": ["x" * (k + 1) for k in range(16)], "strategy": "all_pairs"}
+        assert server.post("/compare", **many).status_code == 504
+        time.sleep(0.2)
+        before = len(asked)
+        time.sleep(0.3)
+        assert len(asked) == before < 240
+
+
+@pytest.mark.parametrize("cohort", [1, 2])
+def test_a_judge_that_hangs_does_not_keep_the_server_from_ending(cohort: int) -> None:
+    go_on = threading.Event()
+
+    def hangs(a: str, b: str) -> str:
+        go_on.wait(60)
+        return longer(a, b)
+
+    try:
+        with running(hangs, cohort=cohort, deadline_s=0.3, wait_s=0.1) as server:
+            assert server.post("/get_reward", **reward_body("x", "xx")).json()["extra_logs"]["invalid"] == [1.0, 1.0]
+            start = time.monotonic()
+            server.stop()
+            assert time.monotonic() - start < 20
+    finally:
+        go_on.set()
 
 
 def test_a_stream_without_end_does_not_keep_the_server_from_ending() -> None:

@@ -62,7 +62,7 @@ class ServerEngine:
         self, url: str, model: str, *, api_key: str | None = None, max_model_len: int | None = None, concurrency: int = 64,
         timeout_s: float = 600.0, max_retries: int = 5, special: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
-        self._url = url.rstrip("/") + ("" if urlsplit(url).path.strip("/") else "/v1")
+        self._url = base_url(url)
         self._limit, self._concurrency = max_model_len, concurrency
         self._special = tuple(sorted({*special, *AMBIGUOUS_TOKENS}))
         self._counters = Counters()
@@ -255,6 +255,11 @@ class ServerEngine:
         if not ids.keys() >= {"A", "B"}:
             raise EngineError("this tokenizer does not keep the letters of [[A]] and [[B]] as tokens of their own")
         return [ids["A"], ids["B"]]
+
+
+def base_url(url: str) -> str:
+    """What OpenAI's client calls the base URL, without a slash at its end; a bare host gets `/v1` added."""
+    return url.rstrip("/") + ("" if urlsplit(url).path.strip("/") else "/v1")
 
 
 def _tokens(choice: Drawn) -> list[ChatCompletionTokenLogprob]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import time
 
 import httpx
@@ -40,6 +41,7 @@ async def await_rewards(
     url, key = url or os.environ.get(URL), key or os.environ.get(KEY)
     if not url or not url.startswith(("http://", "https://")):
         raise UserError(f"set {URL} to the address of `evalplanner serve`, e.g. http://127.0.0.1:8100")
+    shown = re.sub("//[^/@]*@", "//", url)  # the key may be in it
     body = {"query": queries, "prompts": prompts, "labels": labels}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     until = time.monotonic() + GIVE_UP_S
@@ -51,15 +53,15 @@ async def await_rewards(
                 async with asyncio.timeout(left):
                     reply = await client.post(f"{url.rstrip('/')}/get_reward", json=body)
             except (httpx.TransportError, TimeoutError) as error:
-                _log.info("%s does not answer (%s)", url, type(error).__name__)
+                _log.info("%s does not answer (%s)", shown, type(error).__name__)
             else:
                 if reply.status_code == 200:
                     return Rewards.model_validate_json(reply.content)
                 if reply.status_code not in (408, 429) and reply.status_code < 500:
-                    raise UserError(f"{url}/get_reward refuses with status {reply.status_code}: {reply.text[:200]}")
+                    raise UserError(f"{shown}/get_reward refuses with status {reply.status_code}: {reply.text[:200]}")
                 said = reply.headers.get("Retry-After", "")  # of a proxy on the way it may be a date
                 pause_s = float(said) if said.isdigit() else pause_s
             await asyncio.sleep(max(0.0, min(pause_s, until - time.monotonic())))
-    _log.warning("%s gave no reward within %.0f s; %d responses get the neutral one", url, GIVE_UP_S, len(queries))
+    _log.warning("%s gave no reward within %.0f s; %d responses get the neutral one", shown, GIVE_UP_S, len(queries))
     n = len(queries)
     return Rewards(rewards=[NEUTRAL] * n, scores=[NEUTRAL] * n, extra_logs={"invalid": [1.0] * n, "cohort": [0.0] * n})
