@@ -228,6 +228,17 @@ def test_the_long_run_s_time_is_foretold_within_a_quarter(monkeypatch: pytest.Mo
         assert f"| {name} | {seconds / 60:.1f} | {took[name] / 60:.1f} |" in (ROOT / "docs/scale.md").read_text()
 
 
+@pytest.mark.slow  # opens the embedded model's tokenizer
+def test_the_demo_s_time_is_foretold_within_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.chdir(ROOT)
+    took = json.loads((ROOT / "docs/results/demo-seed-1.json").read_text())["seconds"]
+    found = sum(one.seconds for one in dry_run(["configs/demo.toml", "controls=[]", "pairs.held_out={known=210}"]))
+    assert found == pytest.approx(took, rel=0.25)
+    said = " ".join((ROOT / "docs/scale.md").read_text().split())
+    assert f"forecast {found / 60:.1f} minutes, took {took / 60:.1f}" in said
+
+
 def launches() -> list[tuple[str, list[str]]]:
     """(where, words after `accelerate launch`) of every launch command in the documents, and in the comments of configs."""
     found = [(one.page, one.words[2:]) for one in every_command() if one.words[:2] == ["accelerate", "launch"]]
