@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, Protocol
 
 from planner.engines.base import EngineError
@@ -164,6 +165,8 @@ class EngineProcess:
             "--gpu-memory-utilization", str(options.gpu_memory_utilization), "--generation-config", "vllm",
             "--disable-uvicorn-access-log",
         ]  # fmt: skip
+        if _on_cpu():  # as in planner/engines/vllm.py: else no two prompts of a pair share a block
+            command += ["--block-size", "32"]
         return command + (["--max-model-len", str(options.max_model_len)] if options.max_model_len else [])
 
     def _environment(self) -> dict[str, str]:
@@ -172,9 +175,19 @@ class EngineProcess:
         for name, value in (
             ("VLLM_LOGGING_LEVEL", "ERROR"), ("VLLM_NO_USAGE_STATS", "1"), ("VLLM_CPU_KVCACHE_SPACE", str(self._options.kv_cache_gb)),
             ("VLLM_CPU_NUM_OF_RESERVED_CPU", "0"),
+            # Of the matrix products that oneDNN compiles, one for each number of tokens in a step, it keeps 1,024 otherwise.
+            ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128"),
         ):  # fmt: skip
             environment.setdefault(name, value)
         return environment
+
+
+def _on_cpu() -> bool:
+    """Whether the vLLM that is installed is its CPU build; asked of the package, because importing it would load torch into this process."""
+    try:
+        return "cpu" in version("vllm")
+    except PackageNotFoundError:
+        return True  # the package `vllm-cpu`
 
 
 def _die_with_parent() -> None:
