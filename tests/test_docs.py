@@ -31,6 +31,7 @@ from rewards.config import RewardConfig
 from selftrain import run
 from selftrain.config import load_config
 from selftrain.dry_run import read_launch
+from selftrain.pairs import check_coverage
 from tests.conftest import ROOT
 from tests.docs_desk import Reached
 from tests.documents import Command, commands, every_command, launch
@@ -156,6 +157,22 @@ def launched(rest: list[str]) -> None:
         read_launch(file, load_config(arguments[0], arguments[1:]))
     with pytest.raises(Reached):
         run.main(arguments)
+
+
+def runs() -> list[list[str]]:
+    """Config and overrides of every run that a page has its reader start."""
+    found = [one.words[2:] for one in EVERY if one.words[:2] == ["evalplanner", "train"]]
+    found += [one.words[one.words.index("selftrain/run.py") + 1 :] for one in EVERY if "selftrain/run.py" in one.words]
+    asked = [[word for word in words if word != "--dry-run" and not word.endswith(".yaml")] for words in found]
+    return [words for words in asked if words]
+
+
+def test_no_page_asks_for_builtin_splits_that_a_run_refuses() -> None:
+    configs = [load_config(ROOT / config, overrides) for config, *overrides in runs()]
+    builtin = [config for config in configs if config.pairs.source == "builtin"]
+    assert len(builtin) >= 4
+    for config in builtin:
+        check_coverage(config)
 
 
 def module_main(module: str) -> Any:

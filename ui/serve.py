@@ -37,7 +37,7 @@ def serve(judges: list[str], runs: Path, votes: Path, *, host: str, port: int) -
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
-        raise UserError('the page needs gradio: pip install "evalplanner[ui]"') from None
+        raise UserError('the page needs gradio: pip install -e ".[ui]"') from None
     from ui.desk import Desk, open_vllm
 
     desk = Desk(judges, votes, open_vllm)
