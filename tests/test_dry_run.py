@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from planner.errors import UserError
+from planner.judge import JudgeCard, write_card
+from planner.models import EMBEDDED, resolve_model
+from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.config import load_config
 from selftrain.dry_run import dry_run, read_launch
 from selftrain.forecast import Forecast, Launch, Lengths, Stage, measure
@@ -270,6 +273,11 @@ def test_every_launch_in_the_documents_passes(
         "score": [9.0, 2.0],
     }
     (tmp_path / "judgelm_train_100k.jsonl").write_text(json.dumps(judged) + "\n")
+    judge = tmp_path / "runs/cpu/M1_DPO"  # as the long run leaves it
+    judge.mkdir(parents=True)
+    for part in Path(resolve_model(EMBEDDED)).iterdir():
+        (judge / part.name).symlink_to(part)
+    write_card(judge, JudgeCard(style=EvalPlannerStyle(prompt_set="short"), max_tokens=112))
     monkeypatch.chdir(tmp_path)
     file, (config, *overrides) = launch(words, tmp_path)
     assert dry_run([config, str(file), *overrides]), where
