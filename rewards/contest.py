@@ -12,8 +12,8 @@ A reward is in [0, 1] and relative to the group: the chance to beat an average p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
 from unicodedata import category
 
 from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_vali
 from planner.records import ORDERS, Judgment, OrderJudgment, Pair, Record, digest
 from rewards.tournament import Match, Schedule, Strategy, against_anchor, fitted, schedule, win_rates
 
+T = TypeVar("T")
 REFERENCE = -1
 """The reference answer's place where responses are named by their index."""
 
@@ -130,8 +131,15 @@ class GroupScore(Record):
 class Scorer(Protocol):
     """What gives groups their rewards: `rewards.group.GroupScorer`, or `rewards.pointwise.PointwiseScorer`."""
 
-    def score_groups(self, groups: Iterable[Group]) -> list[GroupScore]:
-        """One score a group, in the groups' order."""
+    def score_groups(self, groups: Iterable[Group], *, abandoned: Callable[[], bool] = ...) -> list[GroupScore]:
+        """One score a group, in the groups' order.
+
+        Args:
+            abandoned: whether nobody wants the scores any more; asked between judgments.
+
+        Raises:
+            Abandoned: it said so.
+        """
         ...
 
 
@@ -275,3 +283,19 @@ def conflicts(judgment: Judgment) -> bool:
         verdicts = [one.verdict for one in judgment.orders if one.order == order]
         leads.append(verdicts.count("A") - verdicts.count("B"))
     return leads[0] * leads[1] < 0
+
+
+class Abandoned(Exception):
+    """Nobody wants what was being judged."""
+
+
+def while_wanted(items: Iterable[T], abandoned: Callable[[], bool]) -> Iterator[T]:
+    """The same items, one after the other.
+
+    Raises:
+        Abandoned: before the next one, once `abandoned` says so.
+    """
+    for item in items:
+        if abandoned():
+            raise Abandoned
+        yield item

@@ -10,19 +10,16 @@ What a reward means, and what is settled without asking, is in `rewards/contest.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
-from typing import TypeVar
 
 from planner.execute import ExecutionInput, continuation_inputs, judge_inputs
 from planner.judge import Judge, merge
 from planner.plan import instruction_inputs, write_plans
 from planner.records import ORDERS, Pair, Plan
 from planner.styles.evalplanner import EvalPlannerStyle
-from rewards.contest import Contest, Group, GroupScore, Said, Scoring
+from rewards.contest import Contest, Group, GroupScore, Said, Scoring, while_wanted
 from rewards.tournament import Strategy
-
-T = TypeVar("T")
 
 
 class GroupScorer:
@@ -60,7 +57,7 @@ class GroupScorer:
         return self.score_groups([group], strategy)[0]
 
     def score_groups(
-        self, groups: Iterable[Group], strategy: Strategy | None = None, abandoned: Callable[[], bool] = lambda: False
+        self, groups: Iterable[Group], strategy: Strategy | None = None, *, abandoned: Callable[[], bool] = lambda: False
     ) -> list[GroupScore]:
         """Score groups together: the pairs that a round of all of them needs go to the engine at once.
 
@@ -88,7 +85,7 @@ class GroupScorer:
         if self._planner is not None:
             plans, spent = self._shared_plans(self._planner, pairs)
         inputs: list[ExecutionInput] = []
-        for pair in _while_wanted(pairs, abandoned):
+        for pair in while_wanted(pairs, abandoned):
             if self._planner is None:
                 items = list(judge_inputs(judge.style, [pair]))
             elif plan := plans.get(pair.instruction_id):
@@ -100,7 +97,7 @@ class GroupScorer:
                 inputs += items
             else:
                 said[pair.id] = Said("over_long", None, spent.pop(pair.instruction_id, 0))
-        chains = judge.votes(inputs, self.scoring.votes, lambda made, _: _while_wanted(made, abandoned))
+        chains = judge.votes(inputs, self.scoring.votes, lambda made, _: while_wanted(made, abandoned))
         for pair in pairs:
             if pair.id not in said:
                 judgment = merge([chain for order in ORDERS for chain in chains[pair.id, order]], "mean")
@@ -122,17 +119,6 @@ class GroupScorer:
                 found[key] = plan
                 self._plans.put(model, key, plan)
         return found, spent
-
-
-class Abandoned(Exception):
-    """Nobody wants what was being judged."""
-
-
-def _while_wanted(items: Iterable[T], abandoned: Callable[[], bool]) -> Iterator[T]:
-    for item in items:
-        if abandoned():
-            raise Abandoned
-        yield item
 
 
 class _PlanCache:

@@ -7,12 +7,12 @@ be read, is out of bounds or does not fit the context is no reward. A blank resp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from planner.engines.base import GREEDY, Engine, Request, Sampling
 from planner.records import Completion, digest
 from planner.styles.base import ScoringStyle
-from rewards.contest import Cost, Group, GroupScore, blank
+from rewards.contest import Cost, Group, GroupScore, blank, while_wanted
 
 
 class PointwiseScorer:
@@ -33,8 +33,8 @@ class PointwiseScorer:
         """Grade one group. Many at once are much faster through `score_groups`."""
         return self.score_groups([Group(instruction=instruction, responses=tuple(responses), reference=reference)])[0]
 
-    def score_groups(self, groups: Iterable[Group]) -> list[GroupScore]:
-        """Grade groups together; equal responses to one instruction are graded once."""
+    def score_groups(self, groups: Iterable[Group], *, abandoned: Callable[[], bool] = lambda: False) -> list[GroupScore]:
+        """Grade groups together; equal responses to one instruction are graded once. Else as `rewards.contest.Scorer`."""
         groups = list(groups)
         requests: dict[str, Request] = {}
         for group in groups:
@@ -48,7 +48,7 @@ class PointwiseScorer:
                         )
         rewards: dict[str, float | None] = {}
         tokens: dict[str, int] = {}
-        for key, drawn in self.engine.sample(requests.values()):
+        for key, drawn in while_wanted(self.engine.sample(requests.values()), abandoned):
             rewards[key] = self._reward(requests[key].prefill, drawn)
             tokens[key] = sum(one.tokens for one in drawn)
         return [self._score(group, rewards, tokens) for group in groups]

@@ -54,11 +54,10 @@ class Service:
         scorer, left = self.scorer, threading.Event()
 
         def work() -> list[GroupScore]:
-            return (
-                scorer.score_groups(groups, strategy, left.is_set)
-                if isinstance(scorer, GroupScorer)
-                else scorer.score_groups(groups)
-            )
+            if strategy is None:
+                return scorer.score_groups(groups, abandoned=left.is_set)
+            assert isinstance(scorer, GroupScorer), "who grades has no strategy: its route refuses one"
+            return scorer.score_groups(groups, strategy, abandoned=left.is_set)
 
         try:
             scores = await self.blocking(work)

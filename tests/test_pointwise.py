@@ -15,7 +15,7 @@ from planner.styles import SCORING
 from planner.styles.base import Prompt
 from rewards.adapters.trl import JudgeReward
 from rewards.config import RewardConfig, open_scorer
-from rewards.contest import Group, Scoring
+from rewards.contest import Abandoned, Group, Scoring
 from rewards.group import GroupScorer
 from rewards.pointwise import PointwiseScorer
 from tests.judges import judge_of, longer
@@ -139,3 +139,16 @@ def test_what_a_style_cannot_do_without_is_the_client_s_to_send() -> None:
         refused = server.post("/get_reward", **reward_body("x"))
         assert (refused.status_code, "reference" in refused.json()["detail"]) == (422, True)
         assert server.post("/compare", instruction="p", responses=["x"], reference="y").status_code == 200
+
+
+def test_what_nobody_wants_any_more_is_graded_no_further() -> None:
+    asked = list[str]()
+
+    def counted(request: Request, draw: int) -> str:
+        asked.append(request.key)
+        return graded(request, draw)
+
+    group = Group(instruction="p", responses=tuple("x" * (k + 1) for k in range(9)))
+    with pytest.raises(Abandoned):
+        PointwiseScorer(ScriptedEngine(counted), OneToFive()).score_groups([group], abandoned=lambda: len(asked) > 2)
+    assert len(asked) < 9
