@@ -28,8 +28,6 @@ class Strict(Record):
     merged: float
     """Pairs where both orders together (the larger mean P(A), or agreement) name the right response / pairs."""
     merged_ci95: Interval
-    first: float | None
-    """Verdicts for the response shown first / verdicts that name a response; None where there are none."""
     longer: float | None
     """Verdicts for the longer response / verdicts that name one of two responses of different length; None where there are none."""
     longer_gold: float | None
@@ -48,12 +46,10 @@ def strict(judged: Sequence[Judged], *, seed: int = 0) -> Strict:
     merged = [int(merge(list(one.chains.values()), "mean").verdict == one.labeled.better) for one in judged]
     rows = [{"cluster": one.labeled.cluster, "merged": hit} for one, hit in zip(judged, merged, strict=True)]
     chose, gold = longer_preference(judged)
-    sides = [chain.verdict for one in judged for chain in one.chains.values() if chain.verdict in ("A", "B")]
     return Strict(
         score=found,
         merged=sum(merged) / len(merged),
         merged_ci95=interval(rows, "merged", per=1, seed=seed),
-        first=sides.count("A") / len(sides) if sides else None,
         longer=chose,
         longer_gold=gold,
         refused=sum(refused(chain) for one in judged for chain in one.chains.values()) / (2 * len(judged)),

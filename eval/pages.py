@@ -39,7 +39,7 @@ def summary_table(report: Report) -> Table:
         ("accuracy, forced verdicts not right", share(score.accuracy_free, score.ci95["accuracy_free"])),
         ("accuracy, orders merged by mean P(A)", share(found.merged, found.merged_ci95)),
         ("flips: pairs whose orders disagree", share(score.flip)),
-        ("verdicts for the response shown first", share(found.first)),
+        ("verdicts for the response shown first", share(found.score.first_position)),
         ("verdicts for the longer response", f"{share(found.longer)} (of the labels: {share(found.longer_gold)})"),
         ("no verdict", share(score.no_verdict)),
         ("cut off", share(score.cut_off)),
@@ -64,7 +64,7 @@ def category_table(report: Report) -> Table:
     rows = []
     for kind, one in report.categories.items():
         score = one.score
-        rates = (score.flip, one.first, one.longer, score.no_verdict, score.cut_off, score.forced, one.refused)
+        rates = (score.flip, score.first_position, one.longer, score.no_verdict, score.cut_off, score.forced, one.refused)
         rows.append(
             (kind, f"{score.n:,}", share(score.position_consistent, score.ci95["position_consistent"]),
              share(score.accuracy, score.ci95["accuracy"]), *map(share, rates))

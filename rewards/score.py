@@ -55,8 +55,9 @@ class Score(Record):
     """Chains whose execution and final verdict differ; they are among `no_verdict`."""
     flip: float
     """Pairs whose two orders named different responses / pairs."""
-    first_position: float
-    """Verdicts for the response shown first / verdicts named. Without position bias: one half, as labels are balanced by order."""
+    first_position: float | None
+    """Verdicts for the response shown first / verdicts that name one; None where there are none. Without position bias: one half, as labels are
+    balanced by order."""
     supported: float
     """Right judgments whose execution says of both answers what the verdict says / right judgments (`rewards/support.py`). The
     execution's own words count: a forced verdict that was given to them afterwards can be supported too."""
@@ -103,7 +104,7 @@ def score(items: Iterable[tuple[LabeledPair, Mapping[Order, Chain]]], *, seed: i
         forced=total("forced") / judgments,
         disagrees=total("disagrees") / judgments,
         flip=total("flip") / n,
-        first_position=total("first") / named if named else 0.0,
+        first_position=total("first") / named if named else None,
         supported=total("supported") / total("right") if total("right") else 0.0,
         prejudged=total("prejudged") / judgments,
         tokens=total("tokens") / judgments,

@@ -123,7 +123,7 @@ def test_forced_verdicts_count_in_one_accuracy_alone() -> None:
 
 def test_a_judge_that_names_nothing_scores_nothing() -> None:
     got = score([item(labeled(str(i)), "none", "none", on_ab={"cut_off": True}) for i in range(5)])
-    assert (got.accuracy, got.no_verdict, got.cut_off, got.first_position) == (0.0, 0.5, 0.5, 0.0)
+    assert (got.accuracy, got.no_verdict, got.cut_off, got.first_position) == (0.0, 0.5, 0.5, None)
 
 
 def test_a_judge_that_always_says_a_scores_a_half_and_is_never_consistent() -> None:
