@@ -23,6 +23,7 @@ from typing import Literal, Protocol
 
 from planner.engines.base import EngineError
 from planner.engines.server import base_url
+from planner.engines.vllm import CPU_BLOCK
 from planner.models import resolve_model
 from rewards.config import EngineOptions
 
@@ -165,8 +166,8 @@ class EngineProcess:
             "--gpu-memory-utilization", str(options.gpu_memory_utilization), "--generation-config", "vllm",
             "--disable-uvicorn-access-log",
         ]  # fmt: skip
-        if _on_cpu():  # as in planner/engines/vllm.py: else no two prompts of a pair share a block
-            command += ["--block-size", "32"]
+        if _on_cpu():
+            command += ["--block-size", str(CPU_BLOCK)]
         return command + (["--max-model-len", str(options.max_model_len)] if options.max_model_len else [])
 
     def _environment(self) -> dict[str, str]:

@@ -22,6 +22,9 @@ from planner.models import resolve_model, special_tokens
 from planner.records import Completion, Letter, Message
 from prompts import break_tokens
 
+CPU_BLOCK = 32
+"""Tokens of a block of the KV cache on a CPU. Only whole blocks of a prefix are shared. vLLM takes 128 tokens there, longer than many a prompt;
+32 is the least that its fast kernels take, and halves the time of a stage of short prompts."""
 _FORCING_TAIL = "[Final Verdict]\n[["
 
 
@@ -77,9 +80,7 @@ class VllmEngine:
                 path, dtype=dtype, max_model_len=max_model_len, max_num_seqs=max_num_seqs, seed=seed, enforce_eager=enforce_eager,
                 tensor_parallel_size=tensor_parallel, gpu_memory_utilization=gpu_memory_utilization, enable_prefix_caching=True,
                 disable_log_stats=True, trust_remote_code=False, load_format="safetensors", use_tqdm_on_load=False,
-                # Only whole blocks of a prefix are shared. On a CPU vLLM takes 128 tokens, longer than many a prompt; 32 is the least
-                # that its fast kernels take, and halves the time of a stage of short prompts.
-                block_size=32 if on_cpu else None, logits_processors=[NucleusProcessor] if on_cpu else None,
+                block_size=CPU_BLOCK if on_cpu else None, logits_processors=[NucleusProcessor] if on_cpu else None,
             )  # fmt: skip
         except (ValueError, OSError, RuntimeError) as error:
             raise EngineError(f"vLLM cannot serve {model}: {cause(error)}") from error
