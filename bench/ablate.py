@@ -5,8 +5,9 @@
 Cells run one after the other, unattended; the same command goes on where it stopped, within a cell too, because a cell is a run of its own in
 `runs/<name>-ablate-<cell>`. One that takes longer than `--minutes` in an attempt is stopped, told of, and gone on with next time. Overrides
 hold for every cell. A choice that the config contradicts, or that changes nothing in it, is listed with the reason and not run. The table has accuracy and position-consistent accuracy of each cell's last checkpoint on `known` pairs, with 95 %
-intervals, and says *higher* or *lower* than the base only where the intervals do not overlap; else it says *can't tell*. One seed says
-nothing about another: add `seed=3` and `name=…` for a second opinion.
+intervals, and says *higher* or *lower* than the base only where the intervals do not overlap; else it says *can't tell*. All cells are
+measured on the same pairs, so the last column, the difference pair by pair, tells more apart. One seed says nothing about another: add
+`seed=3` and `name=…` for a second opinion.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +24,12 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from eval.judged import Judged  # noqa: E402
+from eval.metrics import Comparison, compare  # noqa: E402
 from planner.errors import UserError  # noqa: E402
 from planner.models import ModelError, resolve_model  # noqa: E402
-from planner.store import write_text  # noqa: E402
+from planner.records import Chain, LabeledPair, Order  # noqa: E402
+from planner.store import Shards, read_jsonl, write_text  # noqa: E402
 from selftrain.checkpoints import is_judge  # noqa: E402
 from selftrain.config import Config, load_config  # noqa: E402
 from selftrain.launch import die_with_parent  # noqa: E402
@@ -53,6 +58,7 @@ class Result(NamedTuple):
     accuracy: float
     consistent: float
     ci95: dict[str, tuple[float, float]]
+    judged: tuple[Judged, ...]
 
 
 def cells(config: Config) -> list[Cell]:
@@ -162,13 +168,17 @@ def run(path: str, overrides: list[str], cell: Cell, config: Config, minutes: fl
             return f"not finished in {minutes:g} minutes; run the same command again"
         if code:
             return f"failed with exit status {code}; its own line is above"
-    return read_result(summary)
+    return read_result(config.run_folder)
 
 
-def read_result(summary: Path) -> Result:
-    found = json.loads(summary.read_text())["checkpoints"]
+def read_result(run: Path) -> Result:
+    found = json.loads((run / "summary.json").read_text())["checkpoints"]
     last = [one for one in found if one["split"] == "known"][-1]
-    return Result(last["n"], last["accuracy"], last["position_consistent"], last["ci95"])
+    chains: dict[str, dict[Order, Chain]] = defaultdict(dict)
+    for chain in Shards(run / "eval" / last["name"] / "known", Chain):
+        chains[chain.pair_id][chain.order] = chain
+    judged = tuple(Judged(one, chains[one.pair.id]) for one in read_jsonl(run / "pairs" / "known.jsonl", LabeledPair))
+    return Result(last["n"], last["accuracy"], last["position_consistent"], last["ci95"], judged)
 
 
 def verdict(base: Result, other: Result) -> str:
@@ -179,34 +189,52 @@ def verdict(base: Result, other: Result) -> str:
 
 def table(results: list[tuple[Cell, Result | str]]) -> str:
     """Markdown."""
-    base = next((found for cell, found in results if cell is BASE and isinstance(found, Result)), None)
-    lines = ["| choice | | n | accuracy | position-consistent | against the base |", "| --- | --- | --- | --- | --- | --- |"]
-    for cell, found in results:
+    lines = [
+        "| choice | | n | accuracy | position-consistent | against the base | pair by pair, points |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (cell, found), paired in zip(results, paired_with_base(results), strict=True):
         if isinstance(found, str):
-            lines.append(f"| {cell.question} | {cell.answer} | | | | {found} |")
+            lines.append(f"| {cell.question} | {cell.answer} | | | | {found} | |")
             continue
         rates = " | ".join(
             f"{value:.1%} [{found.ci95[name][0]:.1%}, {found.ci95[name][1]:.1%}]"
             for name, value in (("accuracy", found.accuracy), ("position_consistent", found.consistent))
         )
-        against = "" if cell is BASE or base is None else verdict(base, found)
-        lines.append(f"| {cell.question} | {cell.answer} | {found.n} | {rates} | {against} |")
+        against = difference = ""
+        if paired is not None:
+            against, by_pairs = paired
+            low, high = by_pairs.ci95
+            difference = f"{by_pairs.difference:+.1%} [{low:+.1%}, {high:+.1%}], p = {by_pairs.p:.2g}: {by_pairs.outlook}".replace(
+                "%", ""
+            )
+        lines.append(f"| {cell.question} | {cell.answer} | {found.n} | {rates} | {against} | {difference} |")
     return "\n".join(lines) + "\n"
+
+
+def paired_with_base(results: list[tuple[Cell, Result | str]]) -> list[tuple[str, Comparison] | None]:
+    """Each cell's result against the base's, by intervals and pair by pair; None for the base, and where either has none."""
+    base = next((found for cell, found in results if cell is BASE and isinstance(found, Result)), None)
+    return [
+        None
+        if cell is BASE or base is None or isinstance(found, str)
+        else (verdict(base, found), compare(found.judged, base.judged))
+        for cell, found in results
+    ]
 
 
 def entries(results: list[tuple[Cell, Result | str]]) -> list[dict[str, Any]]:
     """The table for a program; a cell that has no result says why in `why`."""
-    base = next((found for cell, found in results if cell is BASE and isinstance(found, Result)), None)
-    found: list[dict[str, Any]] = []
-    for cell, one in results:
+    listed: list[dict[str, Any]] = []
+    for (cell, one), paired in zip(results, paired_with_base(results), strict=True):
         named = {"question": cell.question, "answer": cell.answer}
         if isinstance(one, str):
-            found.append({**named, "why": one})
+            listed.append({**named, "why": one})
             continue
         scores = {"n": one.n, "accuracy": one.accuracy, "position_consistent": one.consistent, "ci95": one.ci95}
-        against = None if cell is BASE or base is None else verdict(base, one)
-        found.append({**named, **scores, "against_base": against})
-    return found
+        against, by_pairs = (None, None) if paired is None else (paired[0], paired[1].model_dump(mode="json"))
+        listed.append({**named, **scores, "against_base": against, "pair_by_pair": by_pairs})
+    return listed
 
 
 def main() -> int:
@@ -216,7 +244,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="questions, joined by commas; the base runs anyway")
     parser.add_argument("--minutes", type=float, default=20.0, help="a cell may take in one attempt")
     parser.add_argument("--json", action="store_true", help="the table as one JSON object on the last line")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()  # options may stand between the config and its overrides
     try:
         return ablate(asked)
     except (ModelError, UserError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,9 +14,12 @@ import psutil
 import pytest
 
 from bench import ablate
+from eval.judged import Judged, chain_of
 from planner.errors import UserError
 from planner.judge import JudgeCard, write_card
 from planner.models import resolve_model
+from planner.records import Chain, LabeledPair, Pair
+from planner.store import Shard, write_jsonl
 from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.config import Config, load_config
 from selftrain.stamp import stamp_of
@@ -26,9 +30,18 @@ from tests.test_loop import write_config
 CPU = str(ROOT / "configs/cpu.toml")
 
 
-def result(low: float, high: float) -> ablate.Result:
+def judged(right: int, n: int = 100) -> tuple[Judged, ...]:
+    """A judge that is right in both orders of the first pairs and wrong in both of the others."""
+    found = []
+    for k in range(n):
+        one = LabeledPair(pair=Pair(instruction=f"Ask {k}.", response_a="a", response_b="b"), better="A", source="s", kind="k")
+        found.append(Judged(one, {order: chain_of(one, order, "A" if k < right else "B") for order in ("ab", "ba")}))
+    return tuple(found)
+
+
+def result(low: float, high: float, right: int = 50) -> ablate.Result:
     middle = (low + high) / 2
-    return ablate.Result(100, middle, middle, {"accuracy": (low, high), "position_consistent": (low, high)})
+    return ablate.Result(100, middle, middle, {"accuracy": (low, high), "position_consistent": (low, high)}, judged(right))
 
 
 def test_every_cell_differs_from_the_base_in_its_choice_alone() -> None:
@@ -127,11 +140,24 @@ def test_what_overlaps_is_not_told_apart() -> None:
         [(ablate.BASE, base), (ablate.Cell("nll", "0", ()), result(0.51, 0.6)), (ablate.Cell("nll", "1", ()), "too slow")]
     )
     assert "| nll | 0 | 100 | 55.5% [51.0%, 60.0%] | 55.5% [51.0%, 60.0%] | higher |" in printed
-    assert "| nll | 1 | | | | too slow |" in printed
+    assert "| nll | 1 | | | | too slow | |" in printed
+
+
+def test_cells_on_the_same_pairs_are_told_apart_pair_by_pair() -> None:
+    """Where each interval is wider than the gain, the pairs that changed say more."""
+    base, cell = (ablate.BASE, result(0.4, 0.6, right=50)), (ablate.Cell("nll", "0", ()), result(0.45, 0.65, right=58))
+    _, better = ablate.entries([base, cell])
+    assert better["against_base"] == "can't tell"
+    paired = better["pair_by_pair"]
+    assert (paired["difference"], paired["only_ours"], paired["only_theirs"], paired["outlook"]) == (0.08, 8, 0, "better")
+    assert paired["p"] == pytest.approx(2 * 0.5**8)
+    row = ablate.table([base, cell]).splitlines()[-1]
+    assert "| can't tell | +8.0 [+" in row
+    assert row.endswith("], p = 0.0078: better |")
 
 
 def put_finished(path: str, *overrides: str) -> Path:
-    """A run's stamp, and its summary with what is read of it: all that a finished cell is asked for."""
+    """A run's stamp, summary, held-out pairs and judgments: all that a finished cell is asked for."""
     config = load_config(path, list(overrides))
     run = config.run_folder
     interval = {"accuracy": [0.1, 0.9], "position_consistent": [0.1, 0.9]}
@@ -139,6 +165,12 @@ def put_finished(path: str, *overrides: str) -> Path:
     run.mkdir(parents=True)
     (run / "stamp.json").write_text(json.dumps(stamp_of(config, resolve_model(config.model))))
     (run / "summary.json").write_text(json.dumps({"name": run.name, "checkpoints": [score]}))
+    said = judged(3, 6)
+    write_jsonl(run / "pairs" / "known.jsonl", [one.labeled for one in said])
+    with Shard[Chain](run / "eval" / "M1_SFT" / "known", 0) as shard:
+        for one in said:
+            for order, chain in one.chains.items():
+                shard.append(f"{one.labeled.pair.id}/{order}", [chain])
     return run / "summary.json"
 
 
@@ -148,12 +180,13 @@ def test_json_is_one_object_last_and_says_what_the_table_says(
     common = (f"out={tmp_path}", "model=org/judge")
     for name, override in (("base-as-configured", "seed=2"), ("nll-0", "dpo.sft_weight=0")):
         put_finished(CPU, *common, override, f"name=cpu-ablate-{name}")
-    monkeypatch.setattr("sys.argv", ["ablate.py", CPU, *common, "--only", "nll,train_forced", "--json"])
+    monkeypatch.setattr("sys.argv", ["ablate.py", CPU, "--only", "nll,train_forced", *common, "--json"])
     assert ablate.main() == 0
     base, nll, refused = json.loads(capsys.readouterr().out.splitlines()[-1])["cells"]
     assert (base["question"], base["n"], base["accuracy"], base["against_base"]) == ("base", 6, 0.5, None)
     assert (nll["question"], nll["answer"], nll["against_base"]) == ("nll", "0", "can't tell")
     assert nll["ci95"]["position_consistent"] == [0.1, 0.9]
+    assert (nll["pair_by_pair"]["n"], nll["pair_by_pair"]["difference"], base["pair_by_pair"]) == (6, 0.0, None)
     assert refused.keys() == {"question", "answer", "why"}, "a recipe of findings cannot leave forced verdicts out"
 
 
@@ -191,21 +224,28 @@ def test_a_driver_that_is_killed_leaves_no_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_cell_out_of_time_is_gone_on_with(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    """The base is there; the cell is a whole run, here one on problems, whose responses the seed writes first."""
+    """The cell is a whole run, here one on problems, whose responses the seed writes first; the base is made of it afterwards."""
     path = write_config(tmp_path, source_config("math", tmp_path, tiny_model))
-    base, cell = (tmp_path / "runs" / f"tiny-ablate-{name}" for name in ("base-as-configured", "train-forced-no"))
-    finished = [put_finished(str(path), f"name={base.name}"), cell / "summary.json"]
-    arguments = ["ablate.py", str(path), "--only", "train_forced"]
+    base = put_finished(str(path), "name=tiny-ablate-base-as-configured").parent
+    arguments = ["ablate.py", "--only", "train_forced", str(path)]
     monkeypatch.setattr("sys.argv", [*arguments, "--minutes", "0.02"])
     assert ablate.main() == 1
     assert "not finished in 0.02 minutes" in capsys.readouterr().out
+
+    cell, config = ablate.plan(str(path), [], {"train_forced"})[1]
+    assert isinstance(config, Config)
+    assert isinstance(ablate.run(str(path), [], cell, config, 20), ablate.Result)
+    assert json.loads((config.run_folder / "pairs" / "source.json").read_text())["hygiene"]["counts"]["kept"] >= 16
+    for part in ("pairs", "eval", "summary.json"):
+        (shutil.rmtree if (base / part).is_dir() else Path.unlink)(base / part)
+        (shutil.copytree if (config.run_folder / part).is_dir() else shutil.copy2)(config.run_folder / part, base / part)
+
+    summaries = [folder / "summary.json" for folder in (base, config.run_folder)]
+    before = [one.stat().st_mtime_ns for one in summaries]
     monkeypatch.setattr("sys.argv", arguments)
     assert ablate.main() == 0
     printed = capsys.readouterr().out
-    assert printed.count("| base | as-configured | 6 |") == 1
+    assert printed.count("| base | as-configured | 4 |") == 1
     assert printed.count("| train_forced | no | 4 |") == 1
-    before = [summary.stat().st_mtime_ns for summary in finished]
-    assert ablate.main() == 0
-    assert [summary.stat().st_mtime_ns for summary in finished] == before
-    assert [json.loads(summary.read_text())["name"] for summary in finished] == [base.name, cell.name]
-    assert json.loads((cell / "pairs" / "source.json").read_text())["hygiene"]["counts"]["kept"] >= 16
+    assert "+0.0 [" in printed, "the same judgments, pair by pair"
+    assert [one.stat().st_mtime_ns for one in summaries] == before, "what is finished is only read"
