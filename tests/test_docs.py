@@ -54,7 +54,6 @@ THEIRS = {
 
 def test_there_are_commands_to_hold() -> None:
     assert len(EVERY) > 90
-    assert len(steps()) == 5
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -293,7 +292,7 @@ def test_the_long_run_s_table_is_its_summary() -> None:
     assert lines[start : start + len(expected) + 1] == [*expected, ""]
 
 
-# -- the site, and the tutorial ----------------------------------------------------------------------------------------
+# -- the site ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -307,24 +306,3 @@ def test_the_site_builds_and_every_link_leads_somewhere(tmp_path: Path) -> None:
     assert "compare_many" in api, "the reference is made from the docstrings"
     page = (tmp_path / "site" / "trainers" / "trl" / "index.html").read_text()
     assert '<span class="filename">reward.toml</span>' in page, "a titled block is shown as one"
-
-
-def steps() -> list[Command]:
-    """The tutorial's blocks; what it names in passing is not a step of it."""
-    return list(commands(ROOT / "docs" / "tutorial.md", spans=False))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_the_tutorial_s_commands_run_in_order(tmp_path: Path) -> None:
-    """As written, in a folder that has the configs and nothing else."""
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    for one in steps():
-        name, *rest = one.words
-        assert name == "evalplanner"
-        done = subprocess.run(
-            [sys.executable, "-m", "cli.main", *rest], cwd=tmp_path, capture_output=True, text=True, timeout=1100, check=False,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert done.returncode == 0, f"{one.text}\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
-    assert "<h1>Run first</h1>" in (tmp_path / "runs" / "first" / "report.html").read_text()
