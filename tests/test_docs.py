@@ -34,7 +34,7 @@ from selftrain.dry_run import read_launch
 from selftrain.pairs import check_coverage
 from tests.conftest import ROOT
 from tests.docs_desk import Reached
-from tests.documents import Command, commands, every_command, launch
+from tests.documents import Command, every_command, launch
 
 EVERY = every_command()
 RUNNER = CliRunner(env={"COLUMNS": "200"})

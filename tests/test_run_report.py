@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from eval.report import Figure, Table, Text
+from eval.report import Figure, Page, Table, Text
 from planner.errors import UserError
 from tests.run_folder import make_run
 from ui import report as report_module
@@ -26,13 +26,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("run"))
 
 
-def table(run: Path, title: str) -> Table:
-    (found,) = [one for one in page_of(RunFolder(run)).sections if isinstance(one, Table) and one.title == title]
+@pytest.fixture(scope="module")
+def page(run: Path) -> Page:
+    return page_of(RunFolder(run))
+
+
+def table(page: Page, title: str) -> Table:
+    (found,) = [one for one in page.sections if isinstance(one, Table) and one.title == title]
     return found
 
 
-def test_every_section_is_there(run: Path) -> None:
-    titles = [one.title for one in page_of(RunFolder(run)).sections]
+def test_every_section_is_there(page: Page) -> None:
+    titles = [one.title for one in page.sections]
     assert titles == [
         "Checkpoints on held-out pairs", "Accuracy over the checkpoints", "Position-consistent accuracy over the checkpoints",
         "Outcomes and order flips by kind of instruction", "Chains drawn for training", "Plan diversity", "Length of plans",
@@ -41,15 +46,15 @@ def test_every_section_is_there(run: Path) -> None:
     ]  # fmt: skip
 
 
-def test_every_checkpoint_and_control_has_its_row_with_n_and_interval(run: Path) -> None:
-    rows = table(run, "Checkpoints on held-out pairs").rows
+def test_every_checkpoint_and_control_has_its_row_with_n_and_interval(page: Page) -> None:
+    rows = table(page, "Checkpoints on held-out pairs").rows
     assert [row[:3] for row in rows[:2]] == [("seed", "known", "6"), ("seed", "unseen", "10")]
     assert {row[0] for row in rows} == {"seed", "M1_SFT", "M1_DPO", "M2_DPO", "shuffled_labels (control)", "coin"}
     assert all(re.fullmatch(r"\d+\.\d % \[\d+\.\d, \d+\.\d\]", row[3]) for row in rows[:-1])
 
 
-def test_outcomes_by_kind_add_up(run: Path) -> None:
-    found = table(run, "Outcomes and order flips by kind of instruction")
+def test_outcomes_by_kind_add_up(page: Page) -> None:
+    found = table(page, "Outcomes and order flips by kind of instruction")
     assert {row[1] for row in found.rows} == {"seed", "M2_DPO"}
     for row in found.rows:
         shares = [float(cell.removesuffix(" %")) for cell in row[3:7]]
@@ -57,8 +62,8 @@ def test_outcomes_by_kind_add_up(run: Path) -> None:
     assert sum(int(row[2]) for row in found.rows if row[1] == "seed") == 16
 
 
-def test_the_ledger_adds_up(run: Path) -> None:
-    *stages, total = table(run, "Time and tokens").rows
+def test_the_ledger_adds_up(page: Page) -> None:
+    *stages, total = table(page, "Time and tokens").rows
     assert total[0] == "all"
     for column in (2, 3, 4, 5):
         assert sum(int(row[column].replace(",", "")) for row in stages) == int(total[column].replace(",", ""))
@@ -79,9 +84,9 @@ def test_plan_diversity_counts_equal_plans(run: Path, tmp_path: Path) -> None:
     assert (found.distinct, found.overlap) == (0.5, 1.0), "two plans a prompt, one text"
 
 
-def test_every_plot_names_its_axes_with_units_and_says_n(run: Path) -> None:
+def test_every_plot_names_its_axes_with_units_and_says_n(page: Page) -> None:
     """Matplotlib writes every text of a figure as a comment beside its outlines."""
-    figures = [one for one in page_of(RunFolder(run)).sections if isinstance(one, Figure)]
+    figures = [one for one in page.sections if isinstance(one, Figure)]
     assert len(figures) == 9
     for figure in figures:
         texts = re.findall(r"<!-- (.*?) -->", base64.b64decode(figure.svg).decode())
@@ -90,8 +95,7 @@ def test_every_plot_names_its_axes_with_units_and_says_n(run: Path) -> None:
         assert any(re.search(r"n = \d+ (pairs|plans|executions|judgments|rows)", text) for text in texts), figure.title
 
 
-def test_examples_show_the_seed_and_the_last_checkpoint_changed_ones_first(run: Path) -> None:
-    page = page_of(RunFolder(run))
+def test_examples_show_the_seed_and_the_last_checkpoint_changed_ones_first(page: Page) -> None:
     assert len(page.judgments) == 16
     changed = ["changed" in one.flags for one in page.judgments]
     assert changed == sorted(changed, reverse=True)
@@ -99,8 +103,8 @@ def test_examples_show_the_seed_and_the_last_checkpoint_changed_ones_first(run: 
     assert [one.title.split(" · ")[0] for one in first.orders] == ["seed", "seed", "M2_DPO", "M2_DPO"]
 
 
-def test_the_configuration_is_the_run_s_own(run: Path) -> None:
-    (text,) = [one for one in page_of(RunFolder(run)).sections if isinstance(one, Text)]
+def test_the_configuration_is_the_run_s_own(run: Path, page: Page) -> None:
+    (text,) = [one for one in page.sections if isinstance(one, Text)]
     assert text.text == (run / "config.toml").read_text()
 
 
