@@ -25,14 +25,15 @@ $(VENV)/.ready: requirements/cpu.lock pyproject.toml
 demo: setup
 	$(LAUNCH) selftrain/run.py configs/demo.toml $(ARGS)
 
-# The quick half first, so that what is broken fails within a minute. The slow half is one process: its engines and trainers take both cores
-# as they are, and two that do so at once hold each other up.
+# What needs no model first, so that what is broken fails early; a thread for each of its two processes. The slow half is one process: its
+# engines and trainers take both cores as they are, and two that do so at once hold each other up.
 test: setup lint
-	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -q -m slow --durations 15
 
+# Under a minute: what needs no model and waits for nothing.
 test-quick: setup
-	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not waits" -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -200,6 +200,7 @@ def test_a_cell_that_another_recipe_finished_is_not_taken_for_this_one(
     assert "another recipe: seed (was 2, now 3); undo that, or choose another name=" in capsys.readouterr().err
 
 
+@pytest.mark.waits
 def test_a_driver_that_is_killed_leaves_no_run(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     (tmp_path / "selftrain").mkdir()

@@ -22,6 +22,8 @@ from tests.fake_server import FakeServer, reply, token
 from tests.judges import chain, judge_of, longer, shown_in, silent
 from tests.serving import KEY, running
 
+pytestmark = pytest.mark.waits
+
 
 def by_path(name: str) -> Any:
     """A module loaded from its file under a name of the trainer's choosing, as OpenRLHF and verl do."""

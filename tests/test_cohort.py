@@ -14,6 +14,8 @@ from rewards.contest import Group, GroupScore, Scoring
 from rewards.group import GroupScorer
 from tests.judges import judge_of, longer
 
+pytestmark = pytest.mark.waits
+
 Scene = Callable[[Cohorts, list[Group]], Awaitable[Any]]
 
 

@@ -15,6 +15,8 @@ from planner.engines.pool import PoolEngine
 from planner.records import Message
 from tests.fake_server import FakeServer, Refusal, reply
 
+pytestmark = pytest.mark.waits
+
 
 def requests(n: int) -> list[Request]:
     return [Request(f"r{i}", (Message(role="user", content=f"say {i}"),), "", 1, 4, (), GREEDY) for i in range(n)]

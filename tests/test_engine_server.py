@@ -21,6 +21,8 @@ from planner.records import Completion, Message
 from planner.verdict import first_verdict_at
 from tests.fake_server import Answer, FakeServer, Refusal, reply, token
 
+pytestmark = pytest.mark.waits
+
 ASKED = (Message(role="system", content="Judge."), Message(role="user", content="Which?"))
 EMOJI = "👍"
 

@@ -24,6 +24,8 @@ from rewards import backend
 from rewards.config import EngineOptions, RewardConfig, judge_for, load_reward_config
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.waits
+
 
 def serve(*arguments: str, key: str | None = "k") -> tuple[int, str]:
     done = CliRunner().invoke(app, ["serve", *arguments], env={"EVALPLANNER_API_KEY": key, "EVALPLANNER_REWARD": None})

@@ -29,6 +29,8 @@ from tests.fake_server import FakeServer, reply
 from tests.judges import CountingEngine, judge_of, longer, silent
 from tests.serving import KEY, reward_body, running
 
+pytestmark = pytest.mark.waits
+
 # -- keys --------------------------------------------------------------------------------------------------------------
 
 

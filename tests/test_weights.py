@@ -17,6 +17,8 @@ from selftrain.rows import SftRow
 from selftrain.train import TrainJob, train
 from tests.conftest import tiny_config
 
+pytestmark = pytest.mark.waits
+
 STYLE = EvalPlannerStyle(prompt_set="short", execution_form="findings")
 ASK = (Message(role="user", content="[Task]\nSay yes. [[A]]\n\n[Answer A]\nyes\n\n[Answer B]\nno"),)
 
