@@ -170,7 +170,7 @@ class Config(Record):
     seed_engine: EngineConfig | None = None
     """A different engine for chains drawn from the seed, such as a server that has it loaded. None: `engine`."""
     hardware: HardwareName = "cpu"
-    """What one process runs on: the CPU cores it may use, or one GPU of 80 GB. Only `--dry-run` reads it."""
+    """What one process runs on: the CPU cores it may use, or one GPU of 80 GB. Read by `--dry-run` and `evalplanner doctor` alone."""
     report_to: tuple[str, ...] = ()
     """Experiment trackers, by the names that transformers knows."""
 

@@ -1,6 +1,6 @@
 """Where pairs come from and what is done to them: a run's `[pairs]`, of which `evalplanner data build` shares all but the splits.
 
-Fields are for some sources only; each says which. The paper names its sources and no more; every number here is a choice of ours unless it
+Fields are for some sources only; each says which. The paper names its sources and who wrote MATH's solutions, and no more; every number here is a choice of ours unless it
 says otherwise.
 """
 

@@ -3,7 +3,8 @@
     python selftrain/run.py --dry-run CONFIG [configs/accelerate/LAUNCH.yaml] [key=value …]
 
 Nothing is sampled, trained or downloaded. Prompts are rendered from a few of the run's pairs, or from stand-ins where their file is
-not here. Where the run has finished a stage, what it took stands beside the forecast.
+not here; a file that is here is read as far as the run would take pairs from it, and said to have too few. Where the run has finished a stage,
+what it took stands beside the forecast.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from selftrain.checkpoints import is_judge
 from selftrain.config import Config, load_config
 from selftrain.forecast import TYPICAL_EXECUTION, TYPICAL_PLAN, Forecast, Launch, Stage, measure
 from selftrain.hardware import HARDWARE, cores_of_one, shape_of
-from selftrain.pairs import some_pairs
+from selftrain.pairs import some_pairs, split_sizes
 
 _SAMPLE = 64
 _STAND_IN = Pair(instruction="word " * 150, response_a="word " * 300, response_b="word " * 300)
@@ -46,10 +47,15 @@ def dry_run(arguments: list[str]) -> list[Stage]:
     if each % group and launch.processes > 1:
         raise UserError(f"engine.tensor_parallel = {group} does not divide the {each} processes of a node")
     model = resolve_model(config.model)
-    pairs = [one.pair for one in islice(some_pairs(config), _SAMPLE)]
+    need = sum(split_sizes(config).values())
+    there = islice(some_pairs(config), need)
+    pairs = [one.pair for one in islice(there, _SAMPLE)]
+    count = len(pairs) + sum(1 for _ in there) if config.pairs.source in ("jsonl", "gsm8k_solutions") else need
     lengths = measure(config, pairs or [_STAND_IN], open_tokenizer(model) if Path(model).is_dir() else None)
     stages = list(Forecast(config, launch, shape_of(model), lengths, from_judge=is_judge(config, model)).stages())
     _print(config, launch, stages, known=bool(pairs))
+    if pairs and count < need:
+        print(f"The run would be refused: {config.pairs.path} gives {count:,} usable pairs, and it asks for {need:,}.")
     if not launches and config.processes > 1:
         print(
             f"No launch file was named, so all {config.processes} processes are counted on one machine and without DeepSpeed: add the one that "

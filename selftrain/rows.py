@@ -1,6 +1,6 @@
 """From judged chains to training rows, in TRL's conversational form.
 
-SFT (paper, section 2.3): one random right chain per pair and order. DPO (section 2.2): right against wrong chains of one pair in
+SFT (paper, section 2.3, which takes one an instruction): one random right chain per pair and order. DPO (section 2.2): right against wrong chains of one pair in
 one order; under `same_plan` they also share the plan, whose tokens then cancel in the DPO margin. The prompt is always the
 judge prompt; the target is assembled from plan, execution and verdict in the structured form.
 

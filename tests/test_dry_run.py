@@ -47,6 +47,17 @@ def test_the_papers_counts_come_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(stages)[-1] == "eval"
 
 
+def test_a_file_with_too_few_pairs_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps({"instruction": f"Ask {k}.", "chosen": "yes", "rejected": "no"}) + "\n" for k in range(90)))
+    arguments = [str(ROOT / "configs/8b-lora.toml"), f"pairs.path={path}"]
+    dry_run(arguments)
+    assert f"{path} gives 90 usable pairs, and it asks for 21,700." in capsys.readouterr().out
+    fewer = ["iterations.0.pairs=40", "iterations.1.pairs=30", "pairs.validation=10", "pairs.held_out={known=10}"]
+    dry_run([*arguments, *fewer])
+    assert "refused" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("config", "launch"), CLUSTER)
 def test_shipped_recipes_fit_their_machines(config: str, launch: str) -> None:
     for one in forecast(config, launch).values():
@@ -280,4 +291,6 @@ def test_every_launch_in_the_documents_passes(
     write_card(judge, JudgeCard(style=EvalPlannerStyle(prompt_set="short"), max_tokens=112))
     monkeypatch.chdir(tmp_path)
     file, (config, *overrides) = launch(words, tmp_path)
-    assert dry_run([config, str(file), *overrides]), where
+    stages = dry_run([config, str(file), *overrides])
+    assert stages, where
+    assert not [one for one in stages if "DOES NOT FIT" in one.memory], where
