@@ -198,6 +198,11 @@ def _execution_to_force(chain: Chain) -> str:
     return trim_to_sentence(execution) if chain.cut_off else execution.strip()
 
 
+def was_forced(chain: Chain, forced: ForcedVerdict) -> bool:
+    """Whether a forced verdict was read of this very text, and not of another under the same name."""
+    return needs_forcing(chain) and forced.execution == _execution_to_force(chain)
+
+
 def position_bias(forced: Iterable[ForcedVerdict]) -> float:
     """Mean log-odds of A over a balanced batch: how far a judge leans to a position whatever it reads (contextual calibration)."""
     odds = [one.log_odds for one in forced]

@@ -103,10 +103,10 @@ def _damage(candidate: Path, *, ended: bool) -> str:
 
 def go_back_to(last: Path | None, found: list[Path]) -> None:
     """Remove the candidates after `last`; where that is None all of them, and their log."""
+    if last is None:  # first: without candidates nobody would come back for it
+        (found[0].parent / "log.jsonl").unlink(missing_ok=True)
     for candidate in found[found.index(last) + 1 :] if last else found:
         shutil.rmtree(candidate)
-    if last is None:
-        (found[0].parent / "log.jsonl").unlink(missing_ok=True)
 
 
 def strip_resume_state(folder: Path) -> None:
@@ -128,12 +128,12 @@ def start_over_if_resized(out: Path, layout: str) -> bool:
     """
     path = out / "layout.txt"
     before = path.read_text() if path.exists() else layout
-    write_text(path, layout)
     found = candidates(out)  # also removes one that was being written
-    if before == layout or not found:
-        return False
-    go_back_to(None, found)
-    return True
+    resized = before != layout and bool(found)
+    if resized:
+        go_back_to(None, found)
+    write_text(path, layout)  # last: whoever is killed while removing has to go on removing
+    return resized
 
 
 def check_disk(out: Path, start: str, kept: int, deepspeed: bool, lora: bool) -> None:

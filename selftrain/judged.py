@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from planner.errors import UserError
-from planner.execute import ForcedVerdict, forced_chain, position_bias
+from planner.execute import ForcedVerdict, forced_chain, position_bias, was_forced
 from planner.records import Chain, JudgedChain, Label, LabeledPair, Pair, Plan, flip, uniform
 from planner.store import Shards, read_jsonl, write_jsonl
 from rewards.outcome import judged, outcome
@@ -50,7 +50,7 @@ def judge_chains(config: Config, chains: Chains) -> Counter[str]:
         for labeled, found in drawn_chains(config, chains):
             for chain in found:
                 read = forced.get(chain.id)
-                if read:
+                if read and was_forced(chain, read[0]):
                     # A function of seed and identity, so that a resumed run draws the same.
                     chain = forced_chain(chain, read[0], bias=bias, draw=uniform("forced", str(config.seed), chain.id))
                     if chains.first and config.execution_form == "findings":

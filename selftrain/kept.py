@@ -16,7 +16,7 @@ from selftrain.checkpoints import candidates, model_card, strip_resume_state
 from selftrain.config import Method
 from selftrain.launch import seconds_spent
 from selftrain.ledger import tokens_spent
-from selftrain.markers import TRAINED, write_marker
+from selftrain.markers import SELECTION, TRAINED, write_marker
 from selftrain.measure import EvaluateJob, score_set
 from selftrain.workshop import Workshop
 
@@ -77,7 +77,7 @@ def select(shop: Workshop, stage: str, trained: Path) -> str:
         job = EvaluateJob(
             models={path.name: str(path) for path in found},
             sets={"validation": str(validation)},
-            out=str(shop.folder / stage / "selection"),
+            out=str(shop.folder / stage / SELECTION),
         )
         shop.sample(f"{stage}/selection", job)
         shop.world.all_done(decision)
@@ -93,7 +93,7 @@ def last(shop: Workshop, stage: str, trained: Path) -> str:
 
 
 def _decide(shop: Workshop, stage: str, found: list[Path], validation: Path, decision: Path) -> None:
-    folder = shop.folder / stage / "selection"
+    folder = shop.folder / stage / SELECTION
     scores: dict[str, Score] = {}
     if len(found) > 1:
         scores = {path.name: score_set(shop.config, folder / path.name / "validation", validation) for path in found}

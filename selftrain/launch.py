@@ -26,12 +26,15 @@ from planner.lock import lock_rank, lock_run
 from planner.records import digest
 from planner.store import append_text, read_log, write_text
 from selftrain.config import Config
+from selftrain.heartbeat import LIMIT_S, Heartbeat
 from selftrain.markers import once
 
 _LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",
                        "ROLE_WORLD_SIZE", "ROLE_NAME", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")  # fmt: skip
 _LAUNCHER_PREFIXES = ("TORCHELASTIC_", "ACCELERATE_", "FSDP_", "TORCH_NCCL_")
 _POLL_S = 0.2
+PATIENCE_S = 60.0
+"""For a file that another machine has written to show here."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -63,6 +66,10 @@ class World:
                 f"launched with {self.size} process(es) but the config says processes = {config.processes}: "
                 f"add processes={self.size}, or launch with --num_processes {config.processes}"
             )
+        if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true" and "ACCELERATE_DEEPSPEED_ZERO_STAGE" not in os.environ:
+            raise UserError(
+                "the launch file says DeepSpeed and no stage: add zero_stage to its deepspeed_config, as the files of configs/accelerate/ have it"
+            )
         group = config.engine.tensor_parallel
         if self.local_size % group and self.size > 1:
             raise UserError(f"engine.tensor_parallel = {group} does not divide the {self.local_size} processes of a node")
@@ -78,7 +85,10 @@ class World:
             raise UserError(f"the run folder {self.folder} cannot be made: {error}") from None
         self._meeting = self.folder / ".launch"
         """Small files through which the ranks of one attempt meet."""
+        self._heartbeat: Heartbeat | None = None
         self.attempt = self._join()
+        if self.size > 1:
+            self._heartbeat = Heartbeat(self._meeting, self.attempt, self.rank, self.size)
 
     @property
     def training_layout(self) -> str:
@@ -89,7 +99,7 @@ class World:
 
     # -- meeting -----------------------------------------------------------------------------------------------------
 
-    def once(self, marker: Path, work: Callable[[], None], leaves: Sequence[str] = (), *, anew: Path | None = None) -> None:
+    def once(self, marker: Path, work: Callable[[], None], leaves: Sequence[str] = (), *, anew: Sequence[Path] = ()) -> None:
         """Rank 0 does `work` unless `marker` says that it is done; the others wait for the marker, on disk, at no cost.
 
         Args and Raises: as `markers.once`.
@@ -113,6 +123,7 @@ class World:
 
         Raises:
             PeerError: a rank of this attempt has failed meanwhile, so it may never come.
+            UserError: a rank has given no sign of life for minutes.
         """
         while not path.exists():
             self._stop_if_another_failed()
@@ -121,6 +132,11 @@ class World:
     def _stop_if_another_failed(self) -> None:
         for failed in self._meeting.glob(f"failed-{self.attempt}-*"):
             raise PeerError(f"rank {failed.name.rpartition('-')[2]} failed: {failed.read_text()}")
+        lost = self._heartbeat.lost() if self._heartbeat else None
+        if lost is not None:
+            why = f"rank {lost} has given no sign of life for {LIMIT_S / 60:.0f} minutes; see whether its machine is up, and run the same command again"
+            self.fail(why)
+            raise UserError(why)
 
     def fail(self, why: str) -> None:
         """Tell the other ranks, which may be on other nodes, that this one ends."""
@@ -155,6 +171,7 @@ class World:
                 write_text(self._meeting / f"attempt-{token}", "")
             self._store.set(key, f"{refusal}\n{token}")
         refusal, token = str(self._store.get(key).decode()).split("\n")
+        refusal = refusal or self._blind(key, token)
         if refusal:
             self._store.set(f"{key}/told-{self.rank}", "")
             if self.rank == 0 and not by_agent:  # the store ends with this process; one that never came is not waited for
@@ -168,14 +185,20 @@ class World:
                 self.attempt = token
                 self.fail(str(error))
                 raise
-        deadline = time.monotonic() + 60
-        while not (self._meeting / f"attempt-{token}").exists():
-            if time.monotonic() > deadline:
-                raise UserError(
-                    f"rank {self.rank} does not see what rank 0 wrote to {self.folder}: put `out` on storage all nodes share"
-                )
-            time.sleep(_POLL_S)
         return token
+
+    def _blind(self, key: str, token: str) -> str:
+        """Agree, by the launcher's store, that all ranks see what rank 0 wrote; a refusal where one does not, for all of them."""
+        sign, deadline = self._meeting / f"attempt-{token}", time.monotonic() + PATIENCE_S
+        while not sign.exists() and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        self._store.set(f"{key}/sees-{self.rank}", "yes" if sign.exists() else "no")
+        if self.rank == 0:
+            blind = [str(rank) for rank in range(self.size) if self._store.get(f"{key}/sees-{rank}") == b"no"]
+            refusal = f"rank {', '.join(blind)} does not see what rank 0 wrote to {self.folder}: put `out` on storage that all nodes share"
+            self._store.set(f"{key}/seen", refusal if blind else "by all")
+        said = str(self._store.get(f"{key}/seen").decode())
+        return "" if said == "by all" else said
 
     # -- children ----------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,10 @@ TRAINED = ".trained"
 """Marker of a training, in its stage's folder: what it left are candidates, until one of them is kept."""
 
 
+SELECTION = "selection"
+"""What candidates said of validation pairs, in their stage's folder."""
+
+
 class Left(Record):
     """What a marker holds; one without files is an empty file."""
 
@@ -24,12 +28,13 @@ class Left(Record):
     """Bytes by path, below the marker's folder."""
 
 
-def once(marker: Path, work: Callable[[], None], leaves: Sequence[str] = (), *, anew: Path | None = None) -> None:
+def once(marker: Path, work: Callable[[], None], leaves: Sequence[str] = (), *, anew: Sequence[Path] = ()) -> None:
     """Do `work` unless `marker` says that it is done.
 
     Args:
         leaves: patterns of the files that the step leaves, below the marker's folder.
-        anew: what has to go with the marker for the step to be done again; None: the file that is not as it was left.
+        anew: folders of which each was made from those before it. With the one that holds a file which is not as it was left, those
+            after it have to go too, or what they hold would be taken for what comes of its new content. Empty: the file alone goes.
 
     Raises:
         UserError: a file is not as a finished step left it.
@@ -53,11 +58,11 @@ def write_marker(marker: Path, leaves: Sequence[str]) -> None:
     write_text(marker, left.model_dump_json() if found else "")
 
 
-def check_marker(marker: Path, anew: Path | None) -> None:
+def check_marker(marker: Path, anew: Sequence[Path] = ()) -> None:
     """Hold the files that a marker tells of against it.
 
     Args:
-        anew: what has to go with the marker for the step to be done again; None: the file itself.
+        anew: as `once` has it.
 
     Raises:
         UserError: names the first file that is not as it was left, and what to delete.
@@ -69,8 +74,11 @@ def check_marker(marker: Path, anew: Path | None) -> None:
         found = _size(path) if path.exists() else None
         if found != left:
             what = "is gone" if found is None else f"holds {found:,} bytes where {left:,} were written"
+            holder = next((k for k, folder in enumerate(anew) if path.is_relative_to(folder)), None)
+            after = [] if holder is None else [folder for folder in anew[holder + 1 :] if folder.exists()]
+            goes = [marker, path if holder is None else anew[holder], *after]
             raise UserError(
-                f"{path} {what}; restore it, or delete {marker} and {anew or path} and run the same command again: it is made anew"
+                f"{path} {what}; restore it, or delete {', '.join(map(str, goes[:-1]))} and {goes[-1]} and run the same command again: it is made anew"
             )
 
 

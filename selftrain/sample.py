@@ -98,12 +98,16 @@ class Sampler:
         return self._plan_inputs([pair])
 
     def _plan_inputs(self, pairs: Iterable[Pair]) -> Iterator[plan.PlanInput]:
-        n = self.draw.plans
         if self.first:
-            return plan.instruction_inputs(self.style, pairs, n)
+            return plan.instruction_inputs(self.style, pairs, self.draw.plans)
+        return plan.judge_inputs(self.style, pairs, self._plans_each)
+
+    @property
+    def _plans_each(self) -> tuple[int, int]:
+        """Plans that a judge writes of a pair in each order."""
+        n = self.draw.plans
         # Executed in the one order they saw, each order needs its own n; executed in both, half are written in each.
-        each = ((n + 1) // 2, n // 2) if self.draw.reuse_plans else (n, n)
-        return plan.judge_inputs(self.style, pairs, each)
+        return ((n + 1) // 2, n // 2) if self.draw.reuse_plans else (n, n)
 
     def execution_inputs(self, pairs: Iterable[Pair], plans: Shards[Plan]) -> Iterator[ExecutionInput]:
         """Every execution prompt of these pairs: pair by pair, order by order, plan by plan, so that prefixes are shared."""
@@ -122,7 +126,8 @@ class Sampler:
             return []
         if self.first:
             return [pair.instruction_id]
-        return [digest(pair.id, seen) for seen in (ORDERS if self.draw.reuse_plans else (order,))]
+        asked = [seen for seen, n in zip(ORDERS, self._plans_each, strict=True) if n]
+        return [digest(pair.id, seen) for seen in (asked if self.draw.reuse_plans else (order,))]
 
     @property
     def _limits(self) -> tuple[int, int]:

@@ -65,7 +65,7 @@ def run(job: Job) -> None:
     settings, model = config.engine, next(iter(task.models.values())) if isinstance(task, EvaluateJob) else task.model
     if isinstance(task, AskJob) or (isinstance(task, SampleJob) and task.of_seed):
         settings = config.seed_engine or config.engine
-    engine = Ledger(open_engine(settings, model, config.seed * 1_000_003 + job.rank), Path(job.ledger), job.attempt)
+    engine = Ledger(open_engine(settings, model, (config.seed * 1_000_003 + job.rank) % 2**32), Path(job.ledger), job.attempt)
     try:
         if isinstance(task, EvaluateJob):
             evaluate(config, task, engine, rank=job.rank, size=job.size)

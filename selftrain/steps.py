@@ -93,14 +93,18 @@ class Run:
                 sources.check(self.config.pairs)
                 self.shop.sample("pairs", AskJob(folder=str(self.folder / "pairs"), model=self._name_for_engine(self.seed)))
                 self.world.all_done(asked)
-            self.world.once(asked, lambda: None, sources.asked_files(self.config.pairs))
+            rounds = sources.asked_rounds(self.config.pairs, asked.parent)
+            self.world.once(asked, lambda: None, sources.asked_files(self.config.pairs), anew=rounds)
 
         def work() -> None:
-            started = time.monotonic()
+            started, folder = time.monotonic(), self.folder / "pairs"
             check_judged(self.config)
-            sizes = write_splits(self.config, self.folder / "pairs")
+            sizes, ties = write_splits(self.config, folder)
             text = " · ".join(f"{name} {size:,}" for name, size in sizes.items())
-            self.shop.finish("pairs", f"pairs {text}", seconds=time.monotonic() - started, **sizes)
+            text += f" · {ties:,} ties left out (ties = false)" if ties else ""
+            # What an engine wrote for them, over all attempts, is part of it.
+            seconds = seconds_spent(folder) + time.monotonic() - started
+            self.shop.finish("pairs", f"pairs {text}", seconds=seconds, ties_left_out=ties, **sizes, **tokens_spent(folder))
 
         self.world.once(done, work, [f"{name}.jsonl" for name in split_sizes(self.config)])
 
@@ -119,7 +123,8 @@ class Run:
                 )
                 self.shop.sample(stage, job)
                 self.world.all_done(done)
-            self.world.once(done, lambda: None, ("plans/*.jsonl", "chains/*.jsonl", "forced/*.jsonl"))
+            made = ("plans", "chains", "forced")
+            self.world.once(done, lambda: None, [f"{name}/*.jsonl" for name in made], anew=[folder / name for name in made])
         self.world.once(judged, lambda: self._judge(stage, chains), [chains.judged.name])
         self._first_chains = self._first_chains or chains
         return chains

@@ -9,6 +9,7 @@ optimiser's state until a newer one does, so a killed stage goes on from the las
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,7 @@ def _trainer(config: Config, job: TrainJob, rows: Any, stats: TrainStats, tokeni
         preference = DPOConfig(
             **common,
             beta=config.dpo.beta,
+            label_smoothing=config.dpo.label_smoothing,
             loss_type=[config.dpo.loss, "sft"] if weight else [config.dpo.loss],
             loss_weights=[1.0, weight] if weight else None,
             precompute_ref_log_probs=True,  # so that the reference model is never in memory beside the policy
@@ -213,7 +215,8 @@ def _arguments(config: Config, job: TrainJob, stats: TrainStats, *, cuda: bool) 
         # The config has checked that it divides.
         "gradient_accumulation_steps": settings.batch_size // (settings.micro_batch_size * world),
         "warmup_steps": settings.warmup_steps,
-        "lr_scheduler_type": settings.schedule,
+        # Transformers' plain "constant" takes no notice of warm-up steps.
+        "lr_scheduler_type": "constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         "weight_decay": settings.weight_decay,
         "adam_beta1": settings.betas[0],
         "adam_beta2": settings.betas[1],
@@ -231,6 +234,7 @@ def _arguments(config: Config, job: TrainJob, stats: TrainStats, *, cuda: bool) 
         "save_strategy": "steps",
         "save_steps": settings.save_every,
         "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # a loss that is no number stops the training, and is not told as 0
         "report_to": list(config.report_to) or "none",
         "run_name": f"{config.name}/{out.parent.name}",
         "seed": config.seed,
@@ -257,6 +261,10 @@ def _ledger(method: Method, out: Path) -> Any:
                 self.bar.close()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+            if logs and not math.isfinite(logs.get("loss", 0.0)):
+                raise UserError(
+                    f"the loss of {method} is {logs['loss']} at step {state.global_step}: lower {method}.learning_rate, under another name="
+                )
             if state.is_world_process_zero and logs and "loss" in logs:
                 entry = {"step": state.global_step, **{k: v for k, v in logs.items() if isinstance(v, int | float)}}
                 append_text(out / "log.jsonl", json.dumps(entry))

@@ -80,6 +80,14 @@ class DpoConfig(TrainConfig):
     sft_weight: Annotated[float, Field(ge=0)] = 1.5
     """Weight of the chosen side's per-token negative log-likelihood beside the DPO loss; 0: DPO alone."""
     loss: Literal["sigmoid", "ipo", "hinge", "robust", "sigmoid_norm"] = "sigmoid"
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Of `robust`: the share of preferences that is taken to be the wrong way round."""
+
+    @model_validator(mode="after")
+    def _smooths_where_it_acts(self) -> DpoConfig:
+        if (self.loss == "robust") != (self.label_smoothing > 0):
+            raise ValueError('loss = "robust" and label_smoothing above 0 go together: neither does anything alone')
+        return self
 
 
 class GrpoConfig(TrainConfig):

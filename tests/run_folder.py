@@ -35,7 +35,7 @@ def make_run(folder: Path, script: Any = default_script, *, name: str = "tiny", 
     write_text(run / "config.toml", tomli_w.dumps(tree))
     attempt = {"attempt": "a", "time": "2026-01-01T00:00:00+0000", "processes": 1, "commit": "0" * 7, "versions": {"torch": "2"}}
     append_text(run / "attempts.jsonl", json.dumps(attempt))
-    _log(run, {"stage": "pairs", "seconds": 0.1, **write_splits(config, run / "pairs")})
+    _log(run, {"stage": "pairs", "seconds": 0.1, **write_splits(config, run / "pairs").sizes})
     engine = ScriptedEngine(script)
     _sample(config, run, engine, "iter-1/sft", "train-1", first=True)
     if not measured:

@@ -19,7 +19,7 @@ from planner.errors import UserError
 from planner.judge import JudgeCard, write_card
 from planner.models import resolve_model
 from planner.records import Chain, LabeledPair, Pair
-from planner.store import Shard, write_jsonl
+from planner.store import Shard, read_log, write_jsonl
 from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.config import Config, load_config
 from selftrain.stamp import stamp_of
@@ -237,6 +237,8 @@ def test_a_cell_out_of_time_is_gone_on_with(tiny_model: Path, tmp_path: Path, mo
     assert isinstance(config, Config)
     assert isinstance(ablate.run(str(path), [], cell, config, 20), ablate.Result)
     assert json.loads((config.run_folder / "pairs" / "source.json").read_text())["hygiene"]["counts"]["kept"] >= 16
+    made = next(one for one in read_log(config.run_folder / "metrics.jsonl") if one["stage"] == "pairs")
+    assert made["generated"] > 0, "what the seed wrote for the pairs is counted"
     for part in ("pairs", "eval", "summary.json"):
         (shutil.rmtree if (base / part).is_dir() else Path.unlink)(base / part)
         (shutil.copytree if (config.run_folder / part).is_dir() else shutil.copy2)(config.run_folder / part, base / part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,8 @@ from planner.errors import UserError
 from planner.judge import JudgeCard, write_card
 from planner.styles import STYLES
 from planner.styles.evalplanner import EvalPlannerStyle
-from selftrain.checkpoints import check_disk, is_judge
+from selftrain import checkpoints
+from selftrain.checkpoints import check_disk, is_judge, start_over_if_resized
 from selftrain.config import load_config
 from tests.conftest import ROOT
 
@@ -47,6 +49,33 @@ def test_two_candidates_and_their_states_must_fit(
     (tmp_path / "checkpoint-3").mkdir()
     (tmp_path / "checkpoint-3" / "model.safetensors").write_bytes(b"x")
     check_disk(tmp_path, str(tmp_path), 2, deepspeed, lora)
+
+
+def test_a_clean_up_that_was_killed_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half removed, what is left is still of the other layout."""
+    assert not start_over_if_resized(tmp_path, "zero-3 on 8")
+    for name in ("checkpoint-2", "checkpoint-4"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trainer_state.json").write_text("{}")
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    assert not start_over_if_resized(tmp_path, "zero-3 on 8")
+    removed: list[Path] = []
+
+    def killed(path: Path) -> None:
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(path)
+        os.unlink(path / "trainer_state.json")
+        path.rmdir()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            start_over_if_resized(tmp_path, "zero-3 on 4")
+    assert len(removed) == 1
+    assert start_over_if_resized(tmp_path, "zero-3 on 4")
+    assert [path.name for path in tmp_path.iterdir()] == ["layout.txt"]
+    assert not start_over_if_resized(tmp_path, "zero-3 on 4")
 
 
 def test_a_seed_is_a_judge_where_it_was_trained_to_be_asked_as_this_run_asks(tmp_path: Path) -> None:

@@ -377,3 +377,32 @@ def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_sampled(fi
 def test_numbers_without_end_and_a_run_that_measures_nothing_are_refused(change: str, named: str) -> None:
     with pytest.raises(UserError, match=named):
         load_config("configs/demo.toml", [change])
+
+
+@pytest.mark.parametrize(("loss", "smoothing", "fine"), [("robust", 0.1, True), ("robust", 0.0, False), ("sigmoid", 0.1, False)])
+def test_robust_dpo_and_its_share_of_wrong_labels_go_together(loss: str, smoothing: float, fine: bool) -> None:
+    overrides = [f"dpo.loss={loss}", f"dpo.label_smoothing={smoothing}"]
+    if fine:
+        assert load_config(ROOT / "configs/cpu.toml", overrides).dpo.label_smoothing == smoothing
+    else:
+        with pytest.raises(UserError, match="go together"):
+            load_config(ROOT / "configs/cpu.toml", overrides)
+
+
+def test_any_seed_that_is_allowed_gives_an_engine_one_that_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from selftrain import stage
+
+    seeds: list[int] = []
+
+    def opened(settings: object, model: str, seed: int) -> object:
+        seeds.append(seed)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "open_engine", opened)
+    for seed in (0, 4295, 20261128, 2**32 - 1):
+        config = load_config(ROOT / "configs/demo.toml", [f"seed={seed}"])
+        job = stage.SampleJob(folder=str(tmp_path), pairs="p", model="m", first=True, of_seed=True)
+        with pytest.raises(KeyboardInterrupt):
+            stage.run(stage.Job(task=job, config=config, rank=1, size=2, attempt="a", ledger=str(tmp_path / "l")))
+    assert all(0 <= seed < 2**32 for seed in seeds), "numpy's limit, and vLLM seeds numpy"
+    assert len(set(seeds)) == 4

@@ -232,9 +232,8 @@ def test_a_file_that_is_not_as_its_step_left_it_is_named_and_made_anew(
     if marker == ".asked":  # as of a build that stopped before it was cleaned
         (source / ".cleaned").unlink()
     damage(source / name)
-    with pytest.raises(
-        UserError, match=rf"^{source / name} .*; restore it, or delete {source / marker} and {source / name} and run"
-    ):
+    goes = (source / name).parent if marker == ".asked" else source / name
+    with pytest.raises(UserError, match=rf"^{source / name} .*; restore it, or delete {source / marker} and {goes} and run"):
         build(found, never, lambda _: None)
     (source / marker).unlink()
     (source / name).unlink(missing_ok=True)
@@ -369,8 +368,11 @@ def test_a_run_takes_its_splits_from_a_build(tmp_path: Path) -> None:
     built = config(tmp_path, splits={"known": 4, "validation": 4, "train-1": 6, "train-2": 6})
     build(built, scripted, lambda _: None)
     written = write_splits(run_config(tmp_path, source="built", path=str(built.folder)), tmp_path / "pairs")
-    assert written == {"known": 4, "validation": 4, "train-1": 6, "train-2": 4}
-    assert pairs(tmp_path / "pairs", "train-2") == pairs(built.folder, "train-2")[:4]
+    assert written.sizes == {"known": 4, "validation": 4, "train-1": 6, "train-2": 4}
+    assert pairs(tmp_path / "pairs", "train-1") == pairs(built.folder, "train-1")
+    order = [one.pair.id for one in pairs(built.folder, "train-2")]
+    taken = [order.index(one.pair.id) for one in pairs(tmp_path / "pairs", "train-2")]
+    assert taken == sorted(taken), "in the build's order"
     more = run_config(tmp_path, source="built", path=str(built.folder)).model_dump()
     more["iterations"][0]["pairs"] = 7
     with pytest.raises(UserError, match=r"train-1\.jsonl has 6 pairs, and the run asks for 7"):
@@ -384,11 +386,24 @@ def test_a_run_takes_its_splits_from_a_build(tmp_path: Path) -> None:
         write_splits(run_config(tmp_path, source="built", path=str(built.folder)), tmp_path / "less")
 
 
+def test_a_run_that_takes_a_part_of_a_build_takes_of_all_its_sources(tmp_path: Path) -> None:
+    built = config(tmp_path, splits={"known": 4, "validation": 4, "train-1": 30, "train-2": 6})
+    build(built, scripted, lambda _: None)
+    everything = pairs(built.folder, "train-1")
+    assert [one.source for one in everything] == sorted((one.source for one in everything), key=["math", "preference"].index)
+    part = run_config(tmp_path, source="built", path=str(built.folder)).model_dump()
+    part["iterations"][0]["pairs"] = 15
+    write_splits(Config.model_validate(part), tmp_path / "pairs")
+    taken = Counter(one.source for one in pairs(tmp_path / "pairs", "train-1"))
+    assert taken.total() == 15
+    assert all(taken[source] >= 2 for source in ("math", "preference")), "a third and two thirds, by hash"
+
+
 def test_a_run_cleans_and_balances_a_published_preference(tmp_path: Path) -> None:
     found = run_config(tmp_path, source="preference", path=preferences(tmp_path / "p.jsonl", 30), hygiene={"near_duplicates": 0})
     written = write_splits(found, tmp_path / "pairs")
-    assert written == {"known": 4, "validation": 4, "train-1": 6, "train-2": 4}
-    for split in written:
+    assert written.sizes == {"known": 4, "validation": 4, "train-1": 6, "train-2": 4}
+    for split in written.sizes:
         made = pairs(tmp_path / "pairs", split)
         assert Counter(one.better for one in made) == {"A": len(made) // 2, "B": len(made) // 2}
     assert (tmp_path / "pairs" / "source.json").is_file()

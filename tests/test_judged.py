@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from planner.errors import UserError
+from planner.execute import ForcedVerdict
+from planner.store import Shards
 from selftrain.config import load_config
 from selftrain.judged import Chains, judge_chains
 from selftrain.kept import Checkpoint
@@ -67,6 +70,24 @@ def test_a_split_that_was_cut_at_a_line_s_end_stops_the_run_and_is_made_anew_as_
     assert file.read_bytes() == whole
 
 
+def test_a_verdict_is_forced_on_the_text_that_it_was_read_of(tmp_path: Path) -> None:
+    """Chains drawn anew bear the names of those before them."""
+    run = make_run(tmp_path, measured=False)
+    chains = Chains(run / "iter-1/sft", run / "pairs" / "train-1.jsonl", "seed", first=True)
+    config = load_config(run / "config.toml")
+    shard = chains.folder / "chains" / "rank-0.jsonl"
+    lines = [json.loads(line) for line in shard.read_text().splitlines()]
+    forced = {one.chain_id for one in Shards(chains.folder / "forced", ForcedVerdict)}
+    assert forced
+    assert judge_chains(config, chains)["forced"] == len(forced)
+    for line in lines:
+        for chain in line["items"]:
+            if chain["id"] in forced if "id" in chain else chain["verdict"] == "none":
+                chain["execution"] = "Quite another execution."
+    shard.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert judge_chains(config, chains)["forced"] == 0
+
+
 SEED = Checkpoint(name="seed", path="/no/model", parent="", method=None, stage="", judges=False)
 
 
@@ -84,7 +105,10 @@ def test_a_sampling_that_was_cut_at_a_line_s_end_is_not_gone_on_from(tmp_path: P
         assert len(run.told) == 1, "judged once"
     whole = file.read_bytes()
     file.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
-    with pytest.raises(UserError, match=rf"{lost} holds .* bytes where .* delete {marker} and {file} and run"):
+    made = ["plans", "chains", "forced"]
+    goes = [file] if lost == "judged.jsonl" else [stage / name for name in made[made.index(file.parent.name) :]]
+    advised = ", ".join(map(str, [marker, *goes[:-1]])) + f" and {goes[-1]}"
+    with pytest.raises(UserError, match=rf"{lost} holds .* bytes where .* delete {advised} and run"):
         Run.sample(run, iteration, "sft", SEED)
     if lost == "judged.jsonl":  # as advised
         marker.unlink()

@@ -55,10 +55,21 @@ def test_a_file_that_is_not_as_its_step_left_it_is_named(
 
 def test_what_has_to_go_with_the_marker_is_said(world: World, tmp_path: Path) -> None:
     marker, file = tmp_path / ".done", tmp_path / "out" / "a.jsonl"
-    world.once(marker, lambda: write_text(file, LINES), ["out/*"], anew=file.parent)
+    world.once(marker, lambda: write_text(file, LINES), ["out/*"], anew=[file.parent])
     file.unlink()
     with pytest.raises(UserError, match=f"is gone; restore it, or delete {marker} and {file.parent} and run"):
-        world.once(marker, pytest.fail, ["out/*"], anew=file.parent)
+        world.once(marker, pytest.fail, ["out/*"], anew=[file.parent])
+
+
+@pytest.mark.parametrize(("lost", "goes"), [("a", ["a", "b", "c"]), ("b", ["b", "c"]), ("c", ["c"])])
+def test_what_was_made_of_a_lost_file_has_to_go_too(world: World, tmp_path: Path, lost: str, goes: list[str]) -> None:
+    marker, folders = tmp_path / ".done", [tmp_path / name for name in "abc"]
+    leaves = [f"{name}/*" for name in "abc"]
+    world.once(marker, lambda: [write_text(one / "x.jsonl", LINES) for one in folders] and None, leaves, anew=folders)
+    (tmp_path / lost / "x.jsonl").unlink()
+    *first, last = [marker, *(tmp_path / name for name in goes)]
+    with pytest.raises(UserError, match=f"delete {', '.join(map(str, first))} and {last} and run"):
+        world.once(marker, pytest.fail, leaves, anew=folders)
 
 
 def test_a_marker_that_tells_of_no_file_vouches_for_none(world: World, tmp_path: Path) -> None:

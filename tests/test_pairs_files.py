@@ -284,8 +284,27 @@ def test_a_run_s_splits_come_from_its_config(tmp_path: Path) -> None:
         "iterations": [{"pairs": 6, "train": ["sft"]}, {"pairs": 7}],
     })  # fmt: skip
     assert split_sizes(config) == {"known": 5, "validation": 4, "train-1": 6, "train-2": 7}
-    assert write_splits(config, tmp_path / "pairs") == split_sizes(config)
+    assert write_splits(config, tmp_path / "pairs") == (split_sizes(config), 0)
     assert len(list(read_jsonl(tmp_path / "pairs" / "train-2.jsonl", LabeledPair))) == 7
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_ties_are_no_gold_where_the_judge_has_two_verdicts(tmp_path: Path, ties: bool) -> None:
+    path = written(tmp_path / "x.jsonl", [row(i, tie=i % 3 == 0) for i in range(30)])
+    config = Config.model_validate({
+        "name": "x", "ties": ties,
+        "pairs": {"source": "jsonl", "path": str(path), "validation": 4, "held_out": {"known": 6}},
+        "iterations": [{"pairs": 10, "train": ["sft"]}],
+    })  # fmt: skip
+    assert write_splits(config, tmp_path / "pairs").ties == (0 if ties else 10), "counted once, however often the file is read"
+    said = {one.better for split in split_sizes(config) for one in read_jsonl(tmp_path / "pairs" / f"{split}.jsonl", LabeledPair)}
+    assert said == {"A", "B"} | ({"tie"} if ties else set())
+    more = config.model_dump() | {"iterations": [{"pairs": 20, "train": ["sft"]}]}
+    if ties:
+        assert write_splits(Config.model_validate(more), tmp_path / "more").sizes["train-1"] == 20
+    else:
+        with pytest.raises(UserError, match="gives 20 usable pairs"):
+            write_splits(Config.model_validate(more), tmp_path / "more")
 
 
 # -- gsm8k_solutions ---------------------------------------------------------------------------------------------------
@@ -403,7 +422,7 @@ def test_the_real_file_is_balanced_and_big_enough(data_folder: Path, tmp_path: P
         "pairs": {"source": "gsm8k_solutions", "path": str(path), "validation": 100, "held_out": {"known": 200}},
         "iterations": [{"pairs": 300, "train": ["sft"]}, {"pairs": 300}],
     })  # fmt: skip
-    sizes = write_splits(config, tmp_path)
+    sizes = write_splits(config, tmp_path).sizes
     split = {name: list(read_jsonl(tmp_path / f"{name}.jsonl", LabeledPair)) for name in sizes}
     dealt = [one for found in split.values() for one in found]
     assert len({one.pair.id for one in dealt}) == len(dealt) == 900, "two models wrote the same solution now and then"

@@ -72,6 +72,15 @@ def test_one_stream_makes_what_two_phases_make(first: bool, reuse: bool, tmp_pat
         assert len(made(folder / "stage")[1]) > 100
 
 
+@pytest.mark.parametrize("reuse", [True, False])
+def test_the_only_plan_of_a_pair_is_executed_in_both_orders_or_has_one_in_each(reuse: bool, tmp_path: Path) -> None:
+    draws = sampler(tmp_path, list(islice(generate("train", 3), 4)), first=False, reuse_plans=reuse, plans=1)
+    draws._streamed(ScriptedEngine())
+    plans, chains = made(tmp_path / "stage")
+    assert len(plans) == (4 if reuse else 8)
+    assert len(chains) == 4 * 2 * 2, "two executions in either order"
+
+
 def test_executions_start_while_plans_are_still_owed(tmp_path: Path) -> None:
     engine, phases = Window(), Window()
     sampler(tmp_path / "a", twins(), first=False)._streamed(engine)

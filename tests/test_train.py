@@ -40,6 +40,27 @@ def weights(folder: Path) -> dict[str, Any]:
     return load_file(folder / "model.safetensors")
 
 
+def test_a_constant_rate_is_warmed_up_where_steps_are_given(tiny_model: Path, tmp_path: Path) -> None:
+    changes = tiny_config(tmp_path, tiny_model)
+    changes["sft"] |= {"schedule": "constant", "warmup_steps": 3, "save_every": 100}
+    rows, out = tmp_path / "sft.jsonl", tmp_path / "out"
+    write_jsonl(rows, [SftRow(prompt=ASK, completion=say(f"row {i} [[A]]")) for i in range(8)])
+    train(Config.model_validate(changes), TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(out), max_steps=5))
+    rates = [json.loads(line)["learning_rate"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert rates == pytest.approx([0.0, 1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3])
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tiny_model: Path, tmp_path: Path) -> None:
+    changes = tiny_config(tmp_path, tiny_model)
+    changes["sft"] |= {"learning_rate": 1e30, "max_grad_norm": 1e30, "schedule": "constant", "save_every": 100}
+    rows, out = tmp_path / "sft.jsonl", tmp_path / "out"
+    write_jsonl(rows, [SftRow(prompt=ASK, completion=say(f"row {i} [[A]]")) for i in range(8)])
+    job = TrainJob(method="sft", rows=str(rows), start=str(tiny_model), out=str(out), max_steps=6)
+    with pytest.raises(UserError, match=r"the loss of sft is nan at step \d: lower sft\.learning_rate"):
+        train(Config.model_validate(changes), job)
+    assert all(0 < json.loads(line)["loss"] < float("inf") for line in (out / "log.jsonl").read_text().splitlines())
+
+
 def test_one_dpo_step_raises_the_margin_and_moves_weights(tiny_model: Path, tmp_path: Path) -> None:
     import torch
 

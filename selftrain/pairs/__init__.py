@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from planner.errors import UserError
 from planner.records import LabeledPair, digest
@@ -34,8 +35,17 @@ def split_sizes(config: Config) -> dict[str, int]:
     return sizes
 
 
-def write_splits(config: Config, folder: Path) -> Counter[str]:
-    """Write `<split>.jsonl` for every split of the run; returns how many pairs each got.
+class Written(NamedTuple):
+    """What came of writing a run's splits."""
+
+    sizes: Counter[str]
+    """Pairs by split."""
+    ties: int
+    """Left out, where the judge is allowed two verdicts: none of them would be right."""
+
+
+def write_splits(config: Config, folder: Path) -> Written:
+    """Write `<split>.jsonl` for every split of the run.
 
     Raises:
         UserError: the source has too few pairs, or a bad row.
@@ -43,38 +53,64 @@ def write_splits(config: Config, folder: Path) -> Counter[str]:
     sizes = split_sizes(config)
     pairs = config.pairs
     if pairs.source == "builtin":
-        return _write_builtin(config, folder, sizes)
+        return Written(_write_builtin(config, folder, sizes), 0)
     assert pairs.path is not None
-    path = Path(pairs.path)
+    path, ties = Path(pairs.path), _Ties(left_out=not config.ties)
     if pairs.source == "built":
-        return _write_built(folder, sizes, path)
+        return Written(_write_built(folder, sizes, path, ties, config.seed), len(ties.found))
     from selftrain.pairs import sources
 
     if pairs.source in ("jsonl", "gsm8k_solutions"):
-        return write_streamed(lambda: sources.read(pairs, folder, config.seed, Counter()), folder, sizes, path, config.seed)
+
+        def stream() -> Iterator[LabeledPair]:
+            return ties.of(sources.read(pairs, folder, config.seed, Counter()))
+
+        return Written(write_streamed(stream, folder, sizes, path, config.seed), len(ties.found))
     from selftrain.pairs.card import clean_source
     from selftrain.pairs.hygiene import balanced
 
     kept = clean_source(pairs, pairs.hygiene, folder, config.seed)
-    written = write_streamed(lambda: read_jsonl(kept, LabeledPair), folder, sizes, path, config.seed)
+    written = write_streamed(lambda: ties.of(read_jsonl(kept, LabeledPair)), folder, sizes, path, config.seed)
     for name in sizes:
         split = folder / f"{name}.jsonl"
         write_jsonl(split, balanced(read_jsonl(split, LabeledPair), config.seed))
-    return written
+    return Written(written, len(ties.found))
 
 
-def _write_built(folder: Path, sizes: dict[str, int], path: Path) -> Counter[str]:
-    """Take the splits of the same names from a build of `evalplanner data build`."""
+class _Ties:
+    """Ties of a stream that may be read more than once."""
+
+    def __init__(self, *, left_out: bool) -> None:
+        self._left_out = left_out
+        self.found: set[str] = set()
+        """Ids of those that were left out."""
+
+    def of(self, pairs: Iterable[LabeledPair]) -> Iterator[LabeledPair]:
+        for one in pairs:
+            if self._left_out and one.better == "tie":
+                self.found.add(one.pair.id)
+            else:
+                yield one
+
+
+def _write_built(folder: Path, sizes: dict[str, int], path: Path, ties: _Ties, seed: int) -> Counter[str]:
+    """Take the splits of the same names from a build of `evalplanner data build`, whose sources stand one after the other: where fewer
+    pairs are asked for than there are, they are chosen by hash, and so of all sources."""
     written: Counter[str] = Counter()
-    mend = "restore it, or make the build anew"
     for name, size in sizes.items():
         split = path / f"{name}.jsonl"
         if not split.is_file():
             raise UserError(f"{split} is not there: the run needs splits {', '.join(sizes)}; name them so in the build's [splits]")
-        written[name] = write_jsonl(folder / f"{name}.jsonl", islice(read_jsonl(split, LabeledPair, mend=mend), size))
-        if written[name] < size:
-            raise UserError(f"{split} has {written[name]:,} pairs, and the run asks for {size:,}: lower its number, or build more")
+        stream = partial(_built, split, ties)
+        there = sum(1 for _ in stream())
+        if there < size:
+            raise UserError(f"{split} has {there:,} pairs, and the run asks for {size:,}: lower its number, or build more")
+        written += write_streamed(stream, folder, {name: size}, split, seed)
     return written
+
+
+def _built(split: Path, ties: _Ties) -> Iterator[LabeledPair]:
+    return ties.of(read_jsonl(split, LabeledPair, mend="restore it, or make the build anew"))
 
 
 def some_pairs(config: Config) -> Iterator[LabeledPair]:

@@ -78,7 +78,7 @@ def _ask(config: DataConfig, folders: list[Path], open_engine: Open) -> None:
         # What a source was cleaned from is not read again.
         if source.source in ENGINE_SOURCES and not (folder / CLEANED).exists():
             if (folder / ASKED).exists():
-                check_marker(folder / ASKED, None)
+                check_marker(folder / ASKED, sources.asked_rounds(source, folder))
             else:
                 owed.append((source, folder))
     if not owed:

@@ -65,6 +65,11 @@ def asked_files(config: SourceConfig) -> list[str]:
     return [f"{name}/rank-*.jsonl" for name in _ROUNDS[config.source]]
 
 
+def asked_rounds(config: SourceConfig, folder: Path) -> list[Path]:
+    """Where they lie, in the order in which they were asked for: what a later round was asked may hang on what an earlier one holds."""
+    return [folder / name for name in _ROUNDS[config.source]]
+
+
 def read(config: SourceConfig, folder: Path, seed: int, counts: Counter[str]) -> Iterator[LabeledPair]:
     """The source's pairs. `counts` is filled as they are read: what became of rows, prompts and responses.
 
