@@ -16,7 +16,6 @@ import argparse
 import json
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,11 +27,11 @@ from eval.judged import Judged  # noqa: E402
 from eval.metrics import Comparison, compare  # noqa: E402
 from planner.errors import UserError  # noqa: E402
 from planner.models import ModelError, resolve_model  # noqa: E402
-from planner.records import Chain, LabeledPair, Order  # noqa: E402
-from planner.store import Shards, read_jsonl, write_text  # noqa: E402
+from planner.store import write_text  # noqa: E402
 from selftrain.checkpoints import is_judge  # noqa: E402
 from selftrain.config import Config, load_config  # noqa: E402
 from selftrain.launch import die_with_parent  # noqa: E402
+from selftrain.measure import judged_set  # noqa: E402
 from selftrain.stamp import check_recipe  # noqa: E402
 
 
@@ -168,16 +167,20 @@ def run(path: str, overrides: list[str], cell: Cell, config: Config, minutes: fl
             return f"not finished in {minutes:g} minutes; run the same command again"
         if code:
             return f"failed with exit status {code}; its own line is above"
-    return read_result(config.run_folder)
+    return read_result(config)
 
 
-def read_result(run: Path) -> Result:
+def read_result(config: Config) -> Result:
+    """Of a finished run.
+
+    Raises:
+        UserError: it has lost judgments.
+    """
+    run = config.run_folder
     found = json.loads((run / "summary.json").read_text())["checkpoints"]
     last = [one for one in found if one["split"] == "known"][-1]
-    chains: dict[str, dict[Order, Chain]] = defaultdict(dict)
-    for chain in Shards(run / "eval" / last["name"] / "known", Chain):
-        chains[chain.pair_id][chain.order] = chain
-    judged = tuple(Judged(one, chains[one.pair.id]) for one in read_jsonl(run / "pairs" / "known.jsonl", LabeledPair))
+    asked = judged_set(config, run / "eval" / last["name"] / "known", run / "pairs" / "known.jsonl")
+    judged = tuple(Judged(labeled, chains) for labeled, chains in asked)
     return Result(last["n"], last["accuracy"], last["position_consistent"], last["ci95"], judged)
 
 

@@ -264,6 +264,8 @@ class Config(Record):
         del fields["grpo"]["vllm_memory"]
         if not self.trains_grpo:  # runs from before there was GRPO go on
             del fields["grpo"]
+        if not self.dpo.label_smoothing:  # and those from before there was label smoothing
+            del fields["dpo"]["label_smoothing"]
         return fields
 
 

@@ -26,7 +26,7 @@ from selftrain.checkpoints import is_judge
 from selftrain.config import Config, load_config
 from selftrain.forecast import TYPICAL_EXECUTION, TYPICAL_PLAN, Forecast, Launch, Stage, measure
 from selftrain.hardware import HARDWARE, cores_of_one, shape_of
-from selftrain.pairs import some_pairs, split_sizes
+from selftrain.pairs import split_sizes, usable_pairs
 
 _SAMPLE = 64
 _STAND_IN = Pair(instruction="word " * 150, response_a="word " * 300, response_b="word " * 300)
@@ -48,7 +48,7 @@ def dry_run(arguments: list[str]) -> list[Stage]:
         raise UserError(f"engine.tensor_parallel = {group} does not divide the {each} processes of a node")
     model = resolve_model(config.model)
     need = sum(split_sizes(config).values())
-    there = islice(some_pairs(config), need)
+    there = islice(usable_pairs(config), need)
     pairs = [one.pair for one in islice(there, _SAMPLE)]
     count = len(pairs) + sum(1 for _ in there) if config.pairs.source in ("jsonl", "gsm8k_solutions") else need
     lengths = measure(config, pairs or [_STAND_IN], open_tokenizer(model) if Path(model).is_dir() else None)

@@ -52,6 +52,8 @@ class Heartbeat:
         now = time.monotonic()
         if now - self._looked < self._every:
             return None
+        if now - self._looked > self._limit / 2:
+            self._seen.clear()  # this process itself was away, paused or waiting for a disk, and so may the others have been
         self._looked = now
         for rank, sign in self._signs.items():
             try:

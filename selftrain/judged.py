@@ -40,7 +40,7 @@ def judge_chains(config: Config, chains: Chains) -> Counter[str]:
     """Write `judged.jsonl`; returns counts: the four outcomes (they add up to `chains`), forced, disagrees, plans.
 
     Raises:
-        UserError: no chain was drawn at all.
+        UserError: no chain was drawn at all, or verdicts were forced on others than these.
     """
     forced = Shards(chains.folder / "forced", ForcedVerdict)
     bias = position_bias(forced) if config.sampling.calibrate_forced else 0.0
@@ -50,7 +50,13 @@ def judge_chains(config: Config, chains: Chains) -> Counter[str]:
         for labeled, found in drawn_chains(config, chains):
             for chain in found:
                 read = forced.get(chain.id)
-                if read and was_forced(chain, read[0]):
+                if read and not was_forced(chain, read[0]):
+                    folder = chains.folder
+                    raise UserError(
+                        f"{folder}/forced holds verdicts of other chains than {folder}/chains; delete {folder}/.sampled and {folder}/forced and "
+                        "run the same command again"
+                    )
+                if read:
                     # A function of seed and identity, so that a resumed run draws the same.
                     chain = forced_chain(chain, read[0], bias=bias, draw=uniform("forced", str(config.seed), chain.id))
                     if chains.first and config.execution_form == "findings":

@@ -16,7 +16,7 @@ from selftrain.checkpoints import candidates, model_card, strip_resume_state
 from selftrain.config import Method
 from selftrain.launch import seconds_spent
 from selftrain.ledger import tokens_spent
-from selftrain.markers import SELECTION, TRAINED, write_marker
+from selftrain.markers import SELECTED, SELECTION, TRAINED, write_marker
 from selftrain.measure import EvaluateJob, score_set
 from selftrain.workshop import Workshop
 
@@ -70,7 +70,7 @@ def _origin(shop: Workshop, folder: Path, checkpoint: Checkpoint) -> tuple[Path,
 
 def select(shop: Workshop, stage: str, trained: Path) -> str:
     """Name of the candidate with the best position-consistent accuracy on validation (ties: accuracy, then the later)."""
-    decision = shop.folder / stage / "selected.json"
+    decision = shop.folder / stage / SELECTED
     validation = shop.folder / "pairs" / "validation.jsonl"
     found = candidates(trained)
     if len(found) > 1 and not decision.exists():
@@ -87,7 +87,7 @@ def select(shop: Workshop, stage: str, trained: Path) -> str:
 
 def last(shop: Workshop, stage: str, trained: Path) -> str:
     """Name of the last candidate, for arms that are not selected. On disk, so that a killed move goes on with the same one."""
-    decision = shop.folder / stage / "selected.json"
+    decision = shop.folder / stage / SELECTED
     shop.world.once(decision, lambda: write_text(decision, Selected(chosen=candidates(trained)[-1].name).model_dump_json()))
     return read_record(decision, Selected).chosen
 

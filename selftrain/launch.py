@@ -79,10 +79,13 @@ class World:
         self.engine_rank = None if self.rank % (self.size if by_ray else group) else self.rank // group
         """Which of them this rank runs; None where another rank does."""
         self._devices_per_engine = self.local_size if by_ray else group
+        self._no_folder = ""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"the run folder {self.folder} cannot be made: {error}") from None
+            self._no_folder = f"the run folder {self.folder} cannot be made: {error}"
+            if self.size == 1:
+                raise UserError(self._no_folder) from None
         self._meeting = self.folder / ".launch"
         """Small files through which the ranks of one attempt meet."""
         self._heartbeat: Heartbeat | None = None
@@ -149,8 +152,8 @@ class World:
         Raises:
             UserError: the run is in use. All ranks are told so, and none has touched it.
         """
-        token, refusal = uuid.uuid4().hex[:12], ""
-        if self.rank == 0:
+        token, refusal = uuid.uuid4().hex[:12], self._no_folder
+        if self.rank == 0 and not refusal:
             try:
                 self._lock = lock_run(self.folder)
             except UserError as error:
@@ -159,7 +162,7 @@ class World:
                 refusal = str(error)
         if self.size == 1:
             return token
-        from torch.distributed import DistStoreError, TCPStore  # type: ignore[attr-defined]
+        from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
 
         by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -170,13 +173,18 @@ class World:
             if not refusal:
                 write_text(self._meeting / f"attempt-{token}", "")
             self._store.set(key, f"{refusal}\n{token}")
-        refusal, token = str(self._store.get(key).decode()).split("\n")
-        refusal = refusal or self._blind(key, token)
+        try:
+            refusal, token = str(self._store.get(key).decode()).split("\n")
+            refusal = refusal or self._blind(key, token)
+        except DistError as error:
+            raise UserError(
+                f"a rank of this launch never came ({str(error).splitlines()[0]}): start all machines with the same command, and see that they reach {host}:{port}"
+            ) from None
+        self._store.set(f"{key}/told-{self.rank}", "")
+        if self.rank == 0 and not by_agent:  # the store ends with this process; one that never came is not waited for
+            with suppress(DistError):
+                self._store.wait([f"{key}/told-{rank}" for rank in range(self.size)], timedelta(minutes=2))
         if refusal:
-            self._store.set(f"{key}/told-{self.rank}", "")
-            if self.rank == 0 and not by_agent:  # the store ends with this process; one that never came is not waited for
-                with suppress(DistStoreError):
-                    self._store.wait([f"{key}/told-{rank}" for rank in range(self.size)], timedelta(minutes=2))
             raise UserError(refusal)
         if self.rank != 0:
             try:
@@ -189,10 +197,12 @@ class World:
 
     def _blind(self, key: str, token: str) -> str:
         """Agree, by the launcher's store, that all ranks see what rank 0 wrote; a refusal where one does not, for all of them."""
-        sign, deadline = self._meeting / f"attempt-{token}", time.monotonic() + PATIENCE_S
-        while not sign.exists() and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-        self._store.set(f"{key}/sees-{self.rank}", "yes" if sign.exists() else "no")
+        sees = not self._no_folder
+        if sees:
+            sign, deadline = self._meeting / f"attempt-{token}", time.monotonic() + PATIENCE_S
+            while not (sees := sign.exists()) and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+        self._store.set(f"{key}/sees-{self.rank}", "yes" if sees else "no")
         if self.rank == 0:
             blind = [str(rank) for rank in range(self.size) if self._store.get(f"{key}/sees-{rank}") == b"no"]
             refusal = f"rank {', '.join(blind)} does not see what rank 0 wrote to {self.folder}: put `out` on storage that all nodes share"

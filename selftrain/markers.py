@@ -19,6 +19,8 @@ TRAINED = ".trained"
 
 SELECTION = "selection"
 """What candidates said of validation pairs, in their stage's folder."""
+SELECTED = "selected.json"
+"""Which of them is kept."""
 
 
 class Left(Record):

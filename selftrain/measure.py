@@ -12,7 +12,7 @@ from planner.engines.base import Engine
 from planner.errors import UserError
 from planner.execute import ExecutionInput, judge_inputs
 from planner.judge import Judge
-from planner.records import Chain, LabeledPair, Record
+from planner.records import Chain, LabeledPair, Order, Record
 from planner.store import Shard, Shards, read_jsonl
 from rewards.score import Score, score
 from selftrain.config import Config
@@ -62,10 +62,19 @@ def _blocks(inputs: list[ExecutionInput], size: int) -> Iterable[list[ExecutionI
 
 def score_set(config: Config, folder: Path, pairs: Path) -> Score:
     """Score the chains of one model on one set; a pair with an order that did not fit counts as not judged there."""
+    return score(judged_set(config, folder, pairs), seed=config.seed)
+
+
+def judged_set(config: Config, folder: Path, pairs: Path) -> list[tuple[LabeledPair, dict[Order, Chain]]]:
+    """The chains of one model on one set, in both orders of every pair; `unread` where one did not fit.
+
+    Raises:
+        UserError: judgments are lacking.
+    """
     chains = Shards(folder, Chain)
     judged = []
     for labeled in read_jsonl(pairs, LabeledPair):
-        by_order = {}
+        by_order: dict[Order, Chain] = {}
         for item in judge_inputs(config.style, [labeled.pair]):
             if item.key not in chains:
                 raise UserError(
@@ -74,7 +83,7 @@ def score_set(config: Config, folder: Path, pairs: Path) -> Score:
             found = chains.get(item.key)
             by_order[item.order] = found[0] if found else unread(item)
         judged.append((labeled, by_order))
-    return score(judged, seed=config.seed)
+    return judged
 
 
 def unread(item: ExecutionInput) -> Chain:

@@ -24,6 +24,7 @@ from selftrain.launch import World, seconds_spent
 from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob
 from selftrain.pairs import sources, split_sizes, write_splits
+from selftrain.pairs.card import CLEANED
 from selftrain.preflight import check_judged, check_packages, check_trackers
 from selftrain.stage import AskJob, SampleJob
 from selftrain.stamp import check_stamp
@@ -94,7 +95,8 @@ class Run:
                 self.shop.sample("pairs", AskJob(folder=str(self.folder / "pairs"), model=self._name_for_engine(self.seed)))
                 self.world.all_done(asked)
             rounds = sources.asked_rounds(self.config.pairs, asked.parent)
-            self.world.once(asked, lambda: None, sources.asked_files(self.config.pairs), anew=rounds)
+            if not (asked.parent / CLEANED).exists():  # what was cleaned of it is not read again
+                self.world.once(asked, lambda: None, sources.asked_files(self.config.pairs), anew=rounds)
 
         def work() -> None:
             started, folder = time.monotonic(), self.folder / "pairs"

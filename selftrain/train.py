@@ -261,10 +261,11 @@ def _ledger(method: Method, out: Path) -> Any:
                 self.bar.close()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-            if logs and not math.isfinite(logs.get("loss", 0.0)):
-                raise UserError(
-                    f"the loss of {method} is {logs['loss']} at step {state.global_step}: lower {method}.learning_rate, under another name="
-                )
+            for name in ("loss", "grad_norm"):
+                if logs and not math.isfinite(float(logs.get(name, 0.0))):
+                    raise UserError(
+                        f"{method}'s {name} is {logs[name]} at step {state.global_step}: lower {method}.learning_rate, under another name="
+                    )
             if state.is_world_process_zero and logs and "loss" in logs:
                 entry = {"step": state.global_step, **{k: v for k, v in logs.items() if isinstance(v, int | float)}}
                 append_text(out / "log.jsonl", json.dumps(entry))

@@ -16,7 +16,7 @@ from selftrain.config import JudgedFile, Method
 from selftrain.grpo import grpo_rows
 from selftrain.judged import Chains, told, write_rows
 from selftrain.launch import seconds_spent
-from selftrain.markers import SELECTION, TRAINED
+from selftrain.markers import SELECTED, SELECTION, TRAINED
 from selftrain.rows import broken
 from selftrain.taught import write_taught_rows
 from selftrain.train import TrainJob, TrainStats
@@ -91,7 +91,12 @@ def train_on(shop: Workshop, stage: str, method: Method, rows: Path, start: str,
         shop.train(f"{stage}/train", TrainJob(method=method, rows=str(rows), start=start, out=str(out), max_steps=max_steps))
         shop.world.all_done(done)
     leaves = [f"{out.name}/checkpoint-*/*.{kind}" for kind in ("safetensors", "json")]
-    shop.world.once(done, lambda: _report(shop, stage, method, out), leaves, anew=(out, shop.folder / stage / SELECTION))
+    shop.world.once(
+        done,
+        lambda: _report(shop, stage, method, out),
+        leaves,
+        anew=[out, shop.folder / stage / SELECTION, shop.folder / stage / SELECTED],
+    )
     return out
 
 

@@ -39,7 +39,7 @@ class Reached(Exception):
 def lay(desk: Path) -> Path:
     """Put everything there that the pages name."""
     make_run(desk, name="demo")
-    for other in ("first", "mine", "cpu", "ties"):
+    for other in ("first", "mine", "mine-8b", "cpu", "ties"):
         (desk / "runs" / other).symlink_to("demo")
     for folder in (desk / name for name in JUDGES + MODELS):
         folder.mkdir(parents=True)

@@ -16,6 +16,7 @@ import pytest
 from bench import ablate
 from eval.judged import Judged, chain_of
 from planner.errors import UserError
+from planner.execute import input_key
 from planner.judge import JudgeCard, write_card
 from planner.models import resolve_model
 from planner.records import Chain, LabeledPair, Pair
@@ -170,7 +171,7 @@ def put_finished(path: str, *overrides: str) -> Path:
     with Shard[Chain](run / "eval" / "M1_SFT" / "known", 0) as shard:
         for one in said:
             for order, chain in one.chains.items():
-                shard.append(f"{one.labeled.pair.id}/{order}", [chain])
+                shard.append(input_key(one.labeled.pair, order), [chain] if one is not said[-1] or order == "ab" else [])
     return run / "summary.json"
 
 

@@ -406,3 +406,10 @@ def test_any_seed_that_is_allowed_gives_an_engine_one_that_it_takes(tmp_path: Pa
             stage.run(stage.Job(task=job, config=config, rank=1, size=2, attempt="a", ledger=str(tmp_path / "l")))
     assert all(0 <= seed < 2**32 for seed in seeds), "numpy's limit, and vLLM seeds numpy"
     assert len(set(seeds)) == 4
+
+
+def test_a_run_from_before_label_smoothing_goes_on() -> None:
+    recipe = load_config(ROOT / "configs/cpu.toml").recipe()
+    assert "label_smoothing" not in recipe["dpo"]
+    robust = load_config(ROOT / "configs/cpu.toml", ["dpo.loss=robust", "dpo.label_smoothing=0.1"])
+    assert changed_field(recipe, robust.recipe()), "but not as another recipe"

@@ -49,7 +49,8 @@ def test_the_papers_counts_come_out(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_file_with_too_few_pairs_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "pairs.jsonl"
-    path.write_text("".join(json.dumps({"instruction": f"Ask {k}.", "chosen": "yes", "rejected": "no"}) + "\n" for k in range(90)))
+    rows = [{"instruction": f"Ask {k}.", "chosen": "yes", "rejected": "no", "tie": k >= 90} for k in range(120)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *rows[:20]]))  # ties, and some rows twice
     arguments = [str(ROOT / "configs/8b-lora.toml"), f"pairs.path={path}"]
     dry_run(arguments)
     assert f"{path} gives 90 usable pairs, and it asks for 21,700." in capsys.readouterr().out

@@ -13,6 +13,7 @@ import pytest
 import tomli_w
 
 from planner.errors import UserError
+from selftrain import heartbeat
 from selftrain.config import Config
 from selftrain.heartbeat import Heartbeat
 from selftrain.launch import World
@@ -22,9 +23,9 @@ pytestmark = pytest.mark.waits
 
 
 def test_a_rank_that_gives_no_sign_is_lost_and_one_that_does_is_not(tmp_path: Path) -> None:
-    one, other, third = (Heartbeat(tmp_path, "a", rank, 3, every=0.02, limit=0.5) for rank in range(3))
-    deadline = time.monotonic() + 1.5
-    while time.monotonic() < deadline:  # three times the limit, all three alive
+    one, other, third = (Heartbeat(tmp_path, "a", rank, 3, every=0.02, limit=2.0) for rank in range(3))
+    deadline = time.monotonic() + 4.5
+    while time.monotonic() < deadline:  # longer than the limit, all three alive
         assert one.lost() is None
         time.sleep(0.03)
     other.stop()
@@ -38,11 +39,30 @@ def test_a_rank_that_gives_no_sign_is_lost_and_one_that_does_is_not(tmp_path: Pa
 
 
 def test_a_rank_that_never_came_is_lost(tmp_path: Path) -> None:
-    one = Heartbeat(tmp_path, "a", 0, 2, every=0.02, limit=0.2)
-    assert one.lost() is None, "not at once"
-    time.sleep(0.05)
+    one = Heartbeat(tmp_path, "a", 0, 2, every=0.02, limit=1.0)
+    started = time.monotonic()
+    while (lost := one.lost()) is None:
+        assert time.monotonic() < started + 30
+        time.sleep(0.03)
+    assert lost == 1
+    assert time.monotonic() - started > 1.0, "not at once"
+    one.stop()
+
+
+def test_who_was_away_does_not_take_the_others_for_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All were paused together: what this one missed says nothing about the others."""
+    clock = [1000.0]
+    monkeypatch.setattr(heartbeat.time, "monotonic", lambda: clock[0])
+    one = Heartbeat(tmp_path, "a", 0, 2, every=10.0, limit=300.0)
+    for _ in range(5):
+        clock[0] += 11
+        assert one.lost() is None
+    clock[0] += 3600
     assert one.lost() is None
-    time.sleep(0.3)
+    for _ in range(27):
+        clock[0] += 11
+        assert one.lost() is None, "the limit begins anew"
+    clock[0] += 11
     assert one.lost() == 1
     one.stop()
 
@@ -50,7 +70,7 @@ def test_a_rank_that_never_came_is_lost(tmp_path: Path) -> None:
 def test_a_waiting_rank_says_which_one_is_lost(tmp_path: Path) -> None:
     world = World(Config.model_validate(tiny_config(tmp_path, tmp_path)))
     world.size = 2
-    world._heartbeat = Heartbeat(world._meeting, world.attempt, 0, 2, every=0.01, limit=0.1)
+    world._heartbeat = Heartbeat(world._meeting, world.attempt, 0, 2, every=0.01, limit=1.5)
     with pytest.raises(UserError, match="rank 1 has given no sign of life"):
         world.wait_for(tmp_path / "never")
     assert [path.name for path in world._meeting.glob("failed-*")] == [f"failed-{world.attempt}-0"], "the others are told"

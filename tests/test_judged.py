@@ -85,7 +85,10 @@ def test_a_verdict_is_forced_on_the_text_that_it_was_read_of(tmp_path: Path) -> 
             if chain["id"] in forced if "id" in chain else chain["verdict"] == "none":
                 chain["execution"] = "Quite another execution."
     shard.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert judge_chains(config, chains)["forced"] == 0
+    with pytest.raises(
+        UserError, match=rf"forced holds verdicts of other chains .* delete {chains.folder}/\.sampled and {chains.folder}/forced"
+    ):
+        judge_chains(config, chains)
 
 
 SEED = Checkpoint(name="seed", path="/no/model", parent="", method=None, stage="", judges=False)

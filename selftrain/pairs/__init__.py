@@ -113,8 +113,12 @@ def _built(split: Path, ties: _Ties) -> Iterator[LabeledPair]:
     return ties.of(read_jsonl(split, LabeledPair, mend="restore it, or make the build anew"))
 
 
-def some_pairs(config: Config) -> Iterator[LabeledPair]:
-    """Pairs of the kind that the run trains on, as they come; none where the source's file is not here."""
+def usable_pairs(config: Config) -> Iterator[LabeledPair]:
+    """Pairs of the kind that the run trains on, as they come and without what the run leaves out of a file; none where it is not here."""
+    return _once(_Ties(left_out=not config.ties).of(_some_pairs(config)))
+
+
+def _some_pairs(config: Config) -> Iterator[LabeledPair]:
     pairs = config.pairs
     if pairs.source == "builtin":
         from selftrain.pairs import builtin
