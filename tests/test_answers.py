@@ -19,6 +19,8 @@ from bench.answers import SOUND, strings
 from rewards.answers import MAX_CHARACTERS, decide, equivalent, extract, worker_pid
 from tests.answer_pairs import COMMON, OTHER, SAME
 
+pytestmark = pytest.mark.waits
+
 CASES = [(a, b, expected) for table, expected in ((SAME, True), (OTHER, False)) for pairs in table.values() for a, b in pairs]
 
 

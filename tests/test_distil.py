@@ -28,6 +28,8 @@ from selftrain.distil.run import DistilConfig
 from tests.conftest import ROOT
 from tests.test_compare import longer_wins
 
+pytestmark = pytest.mark.waits
+
 WORDS = (
     "Assistant 1",
     "assistants 1 and 2",

@@ -10,6 +10,8 @@ import pytest
 from planner.errors import UserError
 from selftrain import extensions
 
+pytestmark = pytest.mark.waits
+
 
 @pytest.fixture
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -20,7 +20,7 @@ from planner.styles import named
 from planner.styles.evalplanner import EvalPlannerStyle
 from prompts import EXECUTION_END, FINAL_VERDICT, PLAN_END, PLAN_START
 from selftrain.config import load_config
-from selftrain.pairs import some_pairs
+from selftrain.pairs import jsonl
 from tests.conftest import tiny_config
 from tests.eval_samples import SAMPLES
 from tests.run_folder import make_run
@@ -29,6 +29,8 @@ from tests.test_eval_run import opens
 from ui import chains, live
 from ui.desk import Desk, entrants, judge_in_parts, rank
 from ui.serve import PASSWORD, check_access
+
+pytestmark = pytest.mark.waits
 
 PAIR = Pair(instruction="Name a river.", response_a="The Loire.", response_b="The Alps.")
 
@@ -121,7 +123,7 @@ def test_votes_are_pairs_that_a_run_trains_on(tmp_path: Path) -> None:
     source = {"source": "jsonl", "path": str(at.votes), "validation": 1, "held_out": {"known": 1}}
     path = tmp_path / "c.toml"
     path.write_text(tomli_w.dumps(tiny_config(tmp_path, Path("/no"), pairs=source)))
-    found = list(some_pairs(load_config(path)))
+    found = list(jsonl.read(Path(load_config(path).pairs.path or "")))
     assert [one.kind for one in found] == ["vote"] * 3
     assert [one.pair.reference for one in found] == [None, None, "The Loire."]
     assert {getattr(one.pair, f"response_{one.better.lower()}") for one in found} == {"The Alps.", "The Loire."}
