@@ -207,10 +207,8 @@ def table(results: list[tuple[Cell, Result | str]]) -> str:
         against = difference = ""
         if paired is not None:
             against, by_pairs = paired
-            low, high = by_pairs.ci95
-            difference = f"{by_pairs.difference:+.1%} [{low:+.1%}, {high:+.1%}], p = {by_pairs.p:.2g}: {by_pairs.outlook}".replace(
-                "%", ""
-            )
+            points, low, high = (100 * value for value in (by_pairs.difference, *by_pairs.ci95))
+            difference = f"{points:+.1f} [{low:+.1f}, {high:+.1f}], p = {by_pairs.p:.2g}: {by_pairs.outlook}"
         lines.append(f"| {cell.question} | {cell.answer} | {found.n} | {rates} | {against} | {difference} |")
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,7 @@
 """Where pairs come from and what is done to them: a run's `[pairs]`, of which `evalplanner data build` shares all but the splits.
 
-Fields are for some sources only; each says which. The paper names its sources and who wrote MATH's solutions, and no more; every number here is a choice of ours unless it
-says otherwise.
+Fields are for some sources only; each says which. The paper names its sources and who wrote MATH's solutions, and no more; every number
+here is a choice of ours unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -118,5 +118,7 @@ class PairsConfig(SourceConfig):
         if self.source != "builtin" and self.ties:
             raise ValueError(f'pairs.ties is for builtin pairs; a tie of "{self.source}" is one in its rows')
         if self.source != "builtin" and (set(self.held_out) - {"known"} or self.kinds):
-            raise ValueError(f'pairs.source = "{self.source}" has only the split "known" and no kinds')
+            raise ValueError(
+                f'pairs.source = "{self.source}" has only the split "known" and no kinds: set pairs.held_out = {{known = …}}, and leave pairs.kinds out'
+            )
         return self

@@ -150,7 +150,8 @@ class World:
         """Take this rank's place in the run, and agree on a name for this launch: nothing left by an earlier one is taken for ours.
 
         Raises:
-            UserError: the run is in use. All ranks are told so, and none has touched it.
+            UserError: the run is in use, or a rank does not see its folder: all ranks are told so, and none has touched it. Or a rank
+                never came.
         """
         token, refusal = uuid.uuid4().hex[:12], self._no_folder
         if self.rank == 0 and not refusal:

@@ -1,7 +1,7 @@
 """From judged chains to training rows, in TRL's conversational form.
 
-SFT (paper, section 2.3, which takes one an instruction): one random right chain per pair and order. DPO (section 2.2): right against wrong chains of one pair in
-one order; under `same_plan` they also share the plan, whose tokens then cancel in the DPO margin. The prompt is always the
+SFT: one random right chain per pair and order (paper, section 2.3: per instruction). DPO (section 2.2): right against wrong chains of
+one pair in one order; under `same_plan` they also share the plan, whose tokens then cancel in the DPO margin. The prompt is always the
 judge prompt; the target is assembled from plan, execution and verdict in the structured form.
 
 Rows are drawn by a hash of their identity, so they depend on nothing but the chains and the seed. Memory is one pair's

@@ -375,7 +375,9 @@ def test_a_run_takes_its_splits_from_a_build(tmp_path: Path) -> None:
     assert taken == sorted(taken), "in the build's order"
     more = run_config(tmp_path, source="built", path=str(built.folder)).model_dump()
     more["iterations"][0]["pairs"] = 7
-    with pytest.raises(UserError, match=r"train-1\.jsonl has 6 pairs, and the run asks for 7"):
+    with pytest.raises(
+        UserError, match=r"train-1\.jsonl gives 6 usable pairs of \d prompts, and the run asks for 7: lower iterations"
+    ):
         write_splits(Config.model_validate(more), tmp_path / "more")
     with (built.folder / "train-2.jsonl").open("r+") as file:
         file.write("[")
