@@ -135,7 +135,7 @@ def test_a_folder_is_no_config(tmp_path: Path) -> None:
         ("pairs={source='jsonl', path='x', kinds=['keyword']}", "pairs: "),
         (
             "pairs={source='jsonl', path='x', held_out={unseen=3}}",
-            'has only the split "known" and no kinds: set pairs.held_out = {known = …}',
+            'pairs: pairs.source = "jsonl" has only the split "known" and no kinds: set pairs.held_out = {known = …}',
         ),
         ("pairs={source='gsm8k_solutions', path='x', columns={chosen='y'}}", "pairs: pairs.columns is for"),
         (
