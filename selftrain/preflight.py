@@ -1,12 +1,14 @@
 """What would fail a run hours after its start is asked before its first token: the seed's files, its chat format, the trackers, files of
-judgments, and packages that nothing installs by itself."""
+judgments, a compiler, and packages that nothing installs by itself."""
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 
 from planner.errors import UserError
 from selftrain.config import Config
+from selftrain.extensions import cannot_compile
 from selftrain.taught import opened
 
 
@@ -38,6 +40,22 @@ def check_packages(config: Config) -> None:
     for key, asked, package in needs:
         if asked and find_spec({"liger-kernel": "liger_kernel", "flash-attn": "flash_attn"}[package]) is None:
             raise UserError(f"{key} needs the package {package}, which is not installed: install it, or leave {key} at its default")
+
+
+def check_compiler() -> None:
+    """Refuse DeepSpeed on a CPU where its communication cannot be compiled; on GPUs it compiles nothing of what is used here.
+
+    Raises:
+        UserError: says what is missing.
+    """
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true":
+        return
+    import torch
+
+    if not torch.cuda.device_count() and (missing := cannot_compile()):
+        raise UserError(
+            f"DeepSpeed compiles its communication between ranks on a CPU, and {missing}: install it, or launch one process (processes=1, cpu-1.yaml)"
+        )
 
 
 def check_judged(config: Config) -> None:

@@ -25,7 +25,7 @@ from selftrain.ledger import tokens_spent
 from selftrain.measure import EvaluateJob
 from selftrain.pairs import sources, split_sizes, write_splits
 from selftrain.pairs.card import CLEANED
-from selftrain.preflight import check_judged, check_packages, check_trackers
+from selftrain.preflight import check_compiler, check_judged, check_packages, check_trackers
 from selftrain.stage import AskJob, SampleJob
 from selftrain.stamp import check_stamp
 from selftrain.summary import write_summary
@@ -60,6 +60,7 @@ class Run:
         self.seed = Checkpoint(name="seed", path=seed, parent="", method=None, stage="", judges=is_judge(config, seed))
         if world.rank == 0:
             check_packages(config)
+            check_compiler()
             check_trackers(config)
             _ = self.shop.tokenizer  # a seed that cannot be trained is refused now
             check_stamp(config, self.folder, self.seed.path, world)

@@ -1,7 +1,8 @@
-"""What a killed compilation of DeepSpeed's leaves does not hold up the next run for ever."""
+"""What compiling an extension needs is asked for before a run; what a killed compilation leaves does not hold up the next for ever."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from planner.errors import UserError
 from selftrain import extensions
+from selftrain.preflight import check_compiler
 
 pytestmark = pytest.mark.waits
 
@@ -42,3 +44,30 @@ def test_a_compilation_that_ends_is_waited_for(lock: Path) -> None:
 def test_nothing_is_waited_for_where_nothing_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "none"))
     extensions.wait_for_compilations()
+
+
+def test_what_is_missing_for_compiling_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = tmp_path / "Python.h"
+    there.touch()
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("CXX", f"{sys.executable} -m anything")
+    assert extensions.cannot_compile() is None
+    there.unlink()
+    assert "Python.h" in str(extensions.cannot_compile())
+    monkeypatch.setenv("CXX", "no-such-compiler -O2")
+    assert extensions.cannot_compile() == "there is no C++ compiler (no-such-compiler)"
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert extensions.cannot_compile() == "there is no C++ compiler (c++)"
+
+
+def test_only_deepspeed_on_a_cpu_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selftrain.preflight.cannot_compile", lambda: "there is no C++ compiler (c++)")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED", raising=False)
+    check_compiler()
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(UserError, match=r"no C\+\+ compiler \(c\+\+\): install it, or launch one process"):
+        check_compiler()
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    check_compiler()
