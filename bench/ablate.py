@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # before bench/, whose eval.py would hide eval/
 
 from eval.judged import Judged  # noqa: E402
 from eval.metrics import Comparison, compare  # noqa: E402

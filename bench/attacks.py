@@ -21,8 +21,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # before bench/, whose eval.py would hide eval/
 
 from planner.judge import Judge  # noqa: E402
 from planner.records import LabeledPair, Pair  # noqa: E402

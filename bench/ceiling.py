@@ -21,8 +21,7 @@ from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # before bench/, whose eval.py would hide eval/
 
 from planner.errors import UserError  # noqa: E402
 from planner.models import resolve_model  # noqa: E402
@@ -34,6 +33,7 @@ from selftrain.measure import EvaluateJob, score_set  # noqa: E402
 from selftrain.pairs.builtin import generate  # noqa: E402
 from selftrain.rows import verdict_only_rows  # noqa: E402
 from selftrain.stage import Job  # noqa: E402
+from selftrain.stamp import hold_against  # noqa: E402
 from selftrain.train import TrainJob, TrainStats  # noqa: E402
 
 
@@ -54,7 +54,12 @@ def child(config: Config, out: Path, task: TrainJob | EvaluateJob) -> float:
 
 
 def measure(config: Config, out: Path, pairs: int, known: int) -> list[dict[str, object]]:
-    """Train once, judge with every candidate; one entry a candidate, oldest first."""
+    """Train once, judge with every candidate; one entry a candidate, oldest first.
+
+    Raises:
+        UserError: a stage failed, or `out` holds what other settings made.
+    """
+    hold_against(out / "stamp.json", {"config": config.recipe(), "pairs": pairs, "known": known})
     rows, held_out, trained = out / "sft.jsonl", out / "known.jsonl", out / "train"
     pace = out / "seconds-a-step.txt"
     if not pace.exists():

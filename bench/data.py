@@ -29,8 +29,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # before bench/, whose eval.py would hide eval/
 
 from selftrain.data_config import HygieneConfig, SourceConfig  # noqa: E402
 from selftrain.pairs import preference  # noqa: E402

@@ -29,8 +29,7 @@ from scipy.special import expit
 from scipy.stats import kendalltau
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # before bench/, whose eval.py would hide eval/
 
 from rewards.tournament import Match, Strategy, against_anchor, fitted, schedule  # noqa: E402
 

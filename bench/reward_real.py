@@ -24,8 +24,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # before bench/, whose eval.py would hide eval/
 
 from rewards.config import EngineOptions, RewardConfig, open_judge  # noqa: E402
 from rewards.contest import Group, GroupScore, PlanSource, Scoring  # noqa: E402

@@ -27,8 +27,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # before bench/, whose eval.py would hide eval/
 
 from planner.engines.base import EngineError  # noqa: E402
 from planner.engines.vllm import VllmEngine  # noqa: E402

@@ -32,8 +32,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # before bench/, whose eval.py would hide eval/
 
 from planner.execute import execution_inputs  # noqa: E402
 from planner.records import ORDERS, Chain, Completion, LabeledPair, Letter, Order, Pair, Plan, Verdict  # noqa: E402
