@@ -20,6 +20,7 @@ from planner.lock import lock_run
 from planner.records import Pair
 from planner.store import write_jsonl, write_text
 from planner.styles import STYLES
+from selftrain.checkpoints import candidates
 from selftrain.config import load_record
 from selftrain.distil import Opinion, Taught, augment, consistent, swap_wording
 from selftrain.distil.files import judgelm_results, pandalm_result, read, read_judgelm, read_pandalm
@@ -406,12 +407,67 @@ def test_what_could_not_train_is_refused_before_a_row_is_made(
     assert not (tmp_path / "taught").exists()
 
 
+def a_model(folder: Path) -> Path:
+    write_text(folder / "config.json", "{}")
+    write_text(folder / "model.safetensors", "x")
+    return folder
+
+
+def distil(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["distil", *arguments])
+    return result.exit_code, result.output
+
+
+class TrainedError(UserError):
+    """Where the test below lets a distillation go no further."""
+
+
+def test_a_finished_judge_is_not_taken_for_one_of_another_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+
+    def trained(config: Any, job: Any) -> None:
+        raise TrainedError("it trained")
+
+    monkeypatch.setattr("selftrain.distil.run.train", trained)
+    config, run = str(made(tmp_path, a_model(tmp_path / "model"), "judgelm", "no scores")), tmp_path / "taught"
+    assert "not one row could be made" in distil(config)[1]
+    made(tmp_path, tmp_path / "model", "judgelm")
+    assert "it trained" in distil(config)[1], "a file that gave no row may be mended"
+    assert "begun with another sft.learning_rate" in distil(config, "sft.learning_rate=1e-5")[1]
+    write_text(run / "judge" / "config.json", "{}")
+    write_text(run / "judge" / "judge.json", "{}")
+    assert distil(config)[0] == 0
+    for change, said in (("sft.learning_rate=1e-5", "sft.learning_rate"), ("seed=9", "seed"), ("model=other", "model")):
+        assert f"begun with another {said} (was" in distil(config, change)[1]
+    made(tmp_path, tmp_path / "model", "judgelm", "7 8\nwhy")
+    assert "begun with another judgments (was" in distil(config)[1]
+    (tmp_path / "samples.jsonl").unlink()
+    (tmp_path / "model" / "model.safetensors").unlink()
+    assert distil(config)[0] == 0, "what it was made from may go when it is made"
+
+
+def test_a_training_of_another_size_starts_over_before_anybody_looks_at_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    found: list[list[str]] = []
+
+    def trained(config: Any, job: Any) -> None:
+        found.append([one.name for one in candidates(Path(job.out))])
+        raise TrainedError("it trained")
+
+    monkeypatch.setattr("selftrain.distil.run.train", trained)
+    config, out = str(made(tmp_path, a_model(tmp_path / "model"), "judgelm")), tmp_path / "taught" / "train"
+    for layout in ("whole", "zero-3 on 8"):
+        write_text(out / "checkpoint-2" / "trainer_state.json", "{}")
+        write_text(out / "layout.txt", layout)
+        assert "it trained" in distil(config)[1]
+    assert found == [["checkpoint-2"], []]
+
+
 def test_a_distillation_that_is_going_on_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setattr("planner.lock._PATIENCE_S", 0.0)
     monkeypatch.setattr("selftrain.distil.run._write_rows", lambda *_: pytest.fail("it wrote rows"))
-    write_text(tmp_path / "model" / "config.json", "{}")
-    write_text(tmp_path / "model" / "model.safetensors", "x")
+    a_model(tmp_path / "model")
     (tmp_path / "taught").mkdir()
     with lock_run(tmp_path / "taught"):
         result = CliRunner().invoke(app, ["distil", str(made(tmp_path, tmp_path / "model", "judgelm"))])

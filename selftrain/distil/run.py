@@ -11,9 +11,7 @@ import json
 import os
 import shutil
 import sys
-import time
 from collections import Counter
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,19 +24,21 @@ from pydantic import Field, PositiveInt, model_validator  # noqa: E402
 
 from planner.errors import UserError  # noqa: E402
 from planner.judge import JudgeCard, write_card  # noqa: E402
-from planner.lock import lock_run  # noqa: E402
 from planner.models import EMBEDDED, ModelError, model_digest, resolve_model  # noqa: E402
 from planner.records import Record  # noqa: E402
 from planner.store import write_jsonl, write_text  # noqa: E402
 from planner.styles import named  # noqa: E402
 from planner.styles.evalplanner import EvalPlannerStyle  # noqa: E402
 from prompts import PromptError  # noqa: E402
-from selftrain.checkpoints import candidates, strip_resume_state  # noqa: E402
+from selftrain.checkpoints import candidates, start_over_if_resized, strip_resume_state  # noqa: E402
 from selftrain.config import Config, Fraction, Iteration, Seed, SftConfig, load_record  # noqa: E402
 from selftrain.data_config import JudgedForm  # noqa: E402
 from selftrain.distil import augment, consistent  # noqa: E402
 from selftrain.distil.files import read  # noqa: E402
 from selftrain.distil.rows import Keep, rows  # noqa: E402
+from selftrain.launch import PeerError, World  # noqa: E402
+from selftrain.pairs.build import file_digest  # noqa: E402
+from selftrain.preflight import check_compiler  # noqa: E402
 from selftrain.stamp import hold_against  # noqa: E402
 from selftrain.train import TrainJob, train  # noqa: E402
 from selftrain.train_config import check_batch  # noqa: E402
@@ -88,35 +88,50 @@ def distil(config: DistilConfig) -> Path:
         UserError: a bad file, no row to train on, a launch of another size, or a run that was begun with another recipe or is
             going on.
     """
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != config.processes:
-        raise UserError(
-            f"launched with {launched} process(es) but the config says processes = {config.processes}: add processes={launched}, or launch "
-            f"with --num_processes {config.processes}"
-        )
-    target, file = config.folder / "judge", config.folder / "rows.jsonl"
+    target, stamp = config.folder / "judge", config.folder / "stamp.json"
     main = int(os.environ.get("RANK", "0")) == 0
     if (target / "config.json").is_file() and (target / "judge.json").is_file():
+        if main and stamp.is_file():
+            hold_against(stamp, _recipe(config), finished=True)
         return target
-    start = resolve_model(config.model)
-    if main:
-        recipe = config.model_dump(mode="json", exclude={"out", "processes"}) | {"files": model_digest(start)}
-        hold_against(config.folder / "stamp.json", recipe)
-    with lock_run(config.folder) if main else nullcontext():
-        _distil(config, start, target, file, main=main)
-    return target
-
-
-def _distil(config: DistilConfig, start: str, target: Path, file: Path, *, main: bool) -> None:
-    if main and not file.exists():
-        _write_rows(config, file)
-    while not file.exists():  # the other ranks; where the first fails, the launcher ends them
-        time.sleep(0.2)
     settings = Config(
         name=config.name, out=config.out, seed=config.seed, model=config.model, processes=config.processes, sft=config.sft,
         iterations=(Iteration(pairs=1, train=("sft",)),),
     )  # fmt: skip
-    out = config.folder / "train"
+    world = World(settings)
+    try:
+        start = resolve_model(config.model)
+        if main:
+            check_compiler()
+            if not (config.folder / "rows.jsonl").exists():  # what stopped at a file of judgments can be begun otherwise
+                stamp.unlink(missing_ok=True)
+            hold_against(stamp, _recipe(config) | {"files": model_digest(start)})
+        _distil(config, settings, world, start, target)
+    except (UserError, ModelError) as error:
+        world.fail(str(error))
+        raise
+    return target
+
+
+def _recipe(config: DistilConfig) -> dict[str, Any]:
+    """What a later attempt must share with the first: the settings, and what the judgments were, as far as they are still there."""
+    recipe = config.model_dump(mode="json", exclude={"out", "processes"})
+    for name, path in (("judgments", config.path), ("verdict_file", config.verdicts)):
+        if path and Path(path).exists():
+            recipe[name] = file_digest(Path(path))
+    return recipe
+
+
+def _distil(config: DistilConfig, settings: Config, world: World, start: str, target: Path) -> None:
+    main, file, out = world.rank == 0, config.folder / "rows.jsonl", config.folder / "train"
+    if main:
+        if not file.exists():
+            _write_rows(config, file)
+        if start_over_if_resized(out, world.training_layout):
+            print("launched in another size: the unfinished training starts over", file=sys.stderr)
+    world.all_done(out)  # before that, nobody looks at what there is to go on from
+    if world.size > 1:
+        os.environ.update(world.training_environment("train"))
     train(settings, TrainJob(method="sft", rows=str(file), start=start, out=str(out)))
     if main:
         last = candidates(out)[-1]
@@ -146,6 +161,9 @@ def _write_rows(config: DistilConfig, file: Path) -> None:
 def main(arguments: list[str]) -> int:
     try:
         distil(load_record(arguments[0], DistilConfig, arguments[1:]))
+    except PeerError as error:
+        print(f"rank {os.environ.get('RANK', '?')} stops: {error}", file=sys.stderr)
+        return 2
     except (UserError, ModelError, PromptError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
