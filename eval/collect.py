@@ -233,12 +233,12 @@ def read_ballots(folder: Path, pairs: Iterable[LabeledPair]) -> tuple[list[Ballo
                 raise EngineError(f"{folder} lacks judgments; run the same command again, it goes on")
             if key in kept.dropped:
                 over_long.add(labeled.pair.id)
-            chains[order] = [_final(vote, forced) for vote in kept.get(key)] or [chain_of(labeled, order, "none")]
+            chains[order] = [final(vote, forced) for vote in kept.get(key)] or [chain_of(labeled, order, "none")]
         ballots.append(Ballots(labeled, chains))
     return ballots, over_long
 
 
-def _final(vote: Vote, forced: Shards[ForcedVerdict]) -> Chain:
+def final(vote: Vote, forced: Shards[ForcedVerdict]) -> Chain:
     """The chain with all tokens that were generated for it, and with its verdict where that was read apart."""
     chain = vote.chain
     if vote.tokens != chain.completion.tokens:

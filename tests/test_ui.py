@@ -101,6 +101,10 @@ def test_only_judges_that_are_offered_are_opened_and_each_once(tmp_path: Path) -
     assert at.judge("one", "mtbench", max_tokens=7).max_tokens == 7
     at.judge("two")
     assert opened == [("one", None), ("two", None)]
+    at.judge("one", "mtbench")
+    at.judge("one", "pandalm")
+    assert at.judge("one").style == judge().style, "its own is on its card, which nobody has looked at yet"
+    assert opened[2:] == [("one", "mtbench"), ("one", None)]
     with pytest.raises(UserError, match="not among the judges"):
         at.judge("/etc/passwd")
 
@@ -195,6 +199,16 @@ def test_an_evaluation_can_be_looked_into(tmp_path: Path) -> None:
     assert len(chains.look(tmp_path / "runs", "eval/mine", chains.Filters())) == 8
     assert len(chains.look(tmp_path / "runs", "eval/mine", chains.Filters("right"))) == 4
     assert chains.kinds(tmp_path / "runs", "eval/mine")
+
+
+def test_verdicts_that_an_evaluation_forced_are_shown_as_its_report_counts_them(tmp_path: Path) -> None:
+    data, out = SAMPLES["judgebench"](tmp_path / "data", 4), tmp_path / "runs" / "eval" / "mine"
+    arguments = ["judgebench", "--judge", "m", "--data", str(data), "--out", str(out), "--force", "--json"]
+    assert eval_main(arguments, open_judge=opens(lambda request, draw: "cannot say")) == 0
+    every = chains.look(tmp_path / "runs", "eval/mine", chains.Filters())
+    assert len(every) == 8
+    assert all(one.chain.forced and one.outcome in ("right", "wrong") for one in every)
+    assert all("forced" in one.title for one in every)
 
 
 @pytest.mark.parametrize("filters", [chains.Filters("right"), chains.Filters(order="ba"), chains.Filters("wrong", "ab", "keyword")])

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-from eval.collect import Vote
+from eval.collect import Vote, final
 from planner.errors import UserError
+from planner.execute import ForcedVerdict
 from planner.records import ORDERS, Chain, LabeledPair, Outcome
 from planner.store import Shards, read_jsonl
 from rewards.outcome import judged
@@ -68,8 +69,9 @@ def entries(runs: Path, source: str) -> Iterator[Entry]:
     pairs = _pairs(runs, source)
     room, *stage = Path(source).parts
     if room == _EVALUATIONS:
+        forced = Shards(runs / source / "forced", ForcedVerdict)
         for vote in Shards(runs / source / "judgments", Vote):
-            yield _entry(pairs[vote.chain.pair_id], vote.chain)
+            yield _entry(pairs[vote.chain.pair_id], final(vote, forced))
     elif stage[0] == "eval":
         for chain in Shards(runs / source, Chain):
             yield _entry(pairs[chain.pair_id], chain)

@@ -55,7 +55,8 @@ class Desk:
     def __init__(self, judges: Sequence[str], votes: Path, opener: Opener) -> None:
         self.judges, self.votes = tuple(judges), votes
         self._opener = opener
-        self._open: tuple[str, Judge] | None = None
+        self._open: tuple[str, str, Judge] | None = None
+        """The model, the style that it was opened with, and the judge."""
 
     def judge(self, model: str, style: str = OWN, *, max_tokens: int | None = None, force: bool = False) -> Judge:
         """The judge of that name, opened now unless it is already.
@@ -66,16 +67,17 @@ class Desk:
         """
         if model not in self.judges:
             raise UserError(f"{model!r} is not among the judges that this page was started with")
-        if self._open is None or self._open[0] != model:
+        # Opened under another style, it does not know its own: that, and its length, are on its card.
+        if self._open is None or self._open[0] != model or (style == OWN and self._open[1] != OWN):
             self.close()
-            self._open = (model, self._opener(model, None if style == OWN else style))
-        opened = self._open[1]
+            self._open = (model, style, self._opener(model, None if style == OWN else style))
+        opened = self._open[2]
         asked = opened.style if style == OWN else named(style)
         return Judge(opened.engine, asked, max_tokens=max_tokens or opened.max_tokens, force=force)
 
     def close(self) -> None:
         if self._open is not None:
-            self._open[1].engine.close()
+            self._open[2].engine.close()
             self._open = None
 
     def vote(self, pair: Pair, judgment: Judgment, *, right: bool) -> str:
