@@ -52,6 +52,12 @@ class SamplingConfig(Record, allow_inf_nan=False):
     calibrate_forced: bool = True
     """Subtract the batch's mean log-odds before a forced verdict is drawn, or the position decides most of them."""
 
+    @model_validator(mode="after")
+    def _consistent(self) -> SamplingConfig:
+        if self.temperature == 0 and (self.plans > 1 or self.executions > 2):
+            raise ValueError("temperature = 0 draws the same chain every time: set it above 0, or plans = 1 and executions = 2")
+        return self
+
 
 class RowsConfig(Record, allow_inf_nan=False):
     """Which chains train."""
@@ -179,6 +185,10 @@ class Config(Record):
         if self.execution_form == "findings" and not (self.sampling.force_verdict and self.rows.train_forced):
             raise ValueError(
                 'execution_form = "findings" needs sampling.force_verdict and rows.train_forced: its verdicts are all forced'
+            )
+        if self.rows.whole_groups and self.ties:
+            raise ValueError(
+                "rows.whole_groups does not go with ties = true: balancing A, B and tie leaves out single rows, and groups would not be whole"
             )
         if self.pairs.ties and not self.ties:
             raise ValueError("pairs.ties needs ties = true: without a third verdict no judge could be right on them")

@@ -64,7 +64,7 @@ class SourceConfig(Record, allow_inf_nan=False):
     prompts: str | None = None
     """`self_taught`: the file of conversations that the set's hashes stand for, as in WildChat."""
     rows: PositiveInt | None = None
-    """Rows of the file to use at most; None: all."""
+    """Rows of the file to use at most, from its start; None: all. Not for `builtin` and `built`."""
     candidates: Annotated[int, Field(ge=2)] = 8
     """`math`, `constraints`: responses drawn to each prompt."""
     pairs_per_prompt: PositiveInt = 1
@@ -88,6 +88,8 @@ class SourceConfig(Record, allow_inf_nan=False):
             raise ValueError(f"pairs.columns is for names of columns; source '{self.source}' {takes}, not {others}")
         if self.prompts is not None and self.source != "self_taught":
             raise ValueError('pairs.prompts is for pairs.source = "self_taught"')
+        if self.temperature == 0 and self.source in ("math", "constraints"):
+            raise ValueError("temperature = 0 draws one response over and over, and a pair needs two that differ: set it above 0")
         return self
 
 
@@ -111,6 +113,8 @@ class PairsConfig(SourceConfig):
     def _consistent(self) -> PairsConfig:
         if not self.held_out:
             raise ValueError("pairs.held_out is empty, so nothing would be measured; name a split, e.g. { known = 200 }")
+        if self.source in ("builtin", "built") and self.rows is not None:
+            raise ValueError(f'pairs.rows is for sources that read rows, not for "{self.source}": leave it out')
         if self.source == "builtin" and self.path is not None:
             raise ValueError('pairs.path is for sources that read a file; "builtin" reads none')
         if self.source != "builtin" and self.path is None:

@@ -375,11 +375,26 @@ def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_sampled(fi
         ("sft.learning_rate=inf", "sft.learning_rate"),
         ("sampling.temperature=nan", "sampling.temperature"),
         ("pairs.held_out={}", "pairs"),
+        ("sampling.temperature=0", "sampling: .*temperature = 0 draws the same chain every time"),
+        ("pairs.rows=9", "pairs: .*pairs.rows is for sources that read rows"),
     ],
 )
 def test_numbers_without_end_and_a_run_that_measures_nothing_are_refused(change: str, named: str) -> None:
     with pytest.raises(UserError, match=named):
         load_config("configs/demo.toml", [change])
+
+
+def test_a_greedy_judge_draws_one_chain_an_order(file: Path) -> None:
+    assert load_config(file, ["sampling.temperature=0", "sampling.plans=1", "sampling.executions=2"]).sampling.temperature == 0
+    pairs = ['pairs={source="math", path="x.jsonl", temperature=0}', "pairs.kinds=[]"]
+    with pytest.raises(UserError, match="a pair needs two that differ"):
+        load_config(file, pairs)
+
+
+def test_groups_are_not_whole_where_ties_are_balanced(file: Path) -> None:
+    load_config(file, ["rows.whole_groups=true"])
+    with pytest.raises(UserError, match="whole_groups does not go with ties = true"):
+        load_config(file, ["rows.whole_groups=true", "ties=true"])
 
 
 @pytest.mark.parametrize(("loss", "smoothing", "fine"), [("robust", 0.1, True), ("robust", 0.0, False), ("sigmoid", 0.1, False)])

@@ -21,7 +21,8 @@ from planner.errors import UserError
 from planner.records import Label, LabeledPair, Pair
 from planner.store import read_jsonl
 from selftrain.config import Config
-from selftrain.pairs import gsm8k, jsonl, prefer_baseline, split_sizes, write_splits, write_streamed
+from selftrain.data_config import SourceConfig
+from selftrain.pairs import gsm8k, jsonl, prefer_baseline, sources, split_sizes, write_splits, write_streamed
 from selftrain.pairs.gsm8k import MODELS
 
 Row = dict[str, Any]
@@ -350,6 +351,17 @@ def test_any_two_models_win_equally_often_against_each_other(solutions: Path, se
     check_balance(every)
     assert list(gsm8k.read(solutions, seed)) == every
     assert list(gsm8k.read(solutions, seed + 1)) != every
+
+
+def test_only_the_first_rows_are_read_where_that_is_asked_for(solutions: Path, tmp_path: Path) -> None:
+    mine = written(tmp_path / "my.jsonl", [row(k) for k in range(9)])
+    counts: Counter[str] = Counter()
+    some = [sources.read(SourceConfig(source="jsonl", path=str(mine), rows=n), tmp_path, 0, counts) for n in (4, 90, None)]
+    assert [len(list(found)) for found in some] == [4, 9, 9]
+    part = list(sources.read(SourceConfig(source="gsm8k_solutions", path=str(solutions), rows=150), tmp_path, 0, counts))
+    head = written(tmp_path / "head.jsonl", [json.loads(line) for line in solutions.read_text().splitlines()[:150]])
+    assert part == list(gsm8k.read(head, 0))
+    check_balance(part)
 
 
 def test_a_solution_loses_its_calculator_and_keeps_its_words(solutions: Path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import islice, permutations
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,19 @@ MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verificat
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 
 
-def read(path: Path, seed: int) -> Iterator[LabeledPair]:
-    """Stream balanced pairs, in the file's order.
+def read(path: Path, seed: int, most: int | None = None) -> Iterator[LabeledPair]:
+    """Stream balanced pairs, in the file's order, of its first `most` problems; None: of all.
 
     Raises:
         UserError: missing file or a bad row, named by file:line.
     """
-    quota = _quota(path, seed)
+    quota = _quota(path, seed, most)
     rates: Counter[str] = Counter()
     problems = 0
-    for _, row in _rows(path):
+    for _, row in _rows(path, most):
         problems += 1
         rates.update(model for model in MODELS if row[model]["is_correct"])
-    for _, row in _rows(path):
+    for _, row in _rows(path, most):
         for right, wrong in _contrasts(row):
             if digest(row["question"]) in quota[right, wrong]:
                 yield place(
@@ -55,10 +55,10 @@ def read(path: Path, seed: int) -> Iterator[LabeledPair]:
                 )
 
 
-def _quota(path: Path, seed: int) -> dict[tuple[str, str], set[str]]:
+def _quota(path: Path, seed: int, most: int | None) -> dict[tuple[str, str], set[str]]:
     """For each ordered pair of models (right, wrong), the problems that may use it: equally many in both directions."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for _, row in _rows(path):
+    for _, row in _rows(path, most):
         for contrast in _contrasts(row):
             found[contrast].append(digest(row["question"]))
     kept: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -81,8 +81,8 @@ def _clean(solution: str) -> str:
     return _CALCULATOR.sub("", solution).strip()
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for where, row in read_rows(path):
+def _rows(path: Path, most: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, row in islice(read_rows(path), most):
         question = row.get("question")
         if not isinstance(question, str):
             raise UserError(f"{where}: no text in 'question'; this is not example_model_solutions.jsonl of grade-school-math")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,15 @@ FIELDS = ("instruction", "chosen", "rejected")
 SHOWN = ("input", "reference")
 
 
-def read(path: Path, columns: dict[str, str] | None = None) -> Iterator[LabeledPair]:
-    """Stream a file's pairs.
+def read(path: Path, columns: dict[str, str] | None = None, most: int | None = None) -> Iterator[LabeledPair]:
+    """Stream a file's pairs, of its first `most` rows; None: of all.
 
     Raises:
         UserError: missing or empty file, or a bad row, named by file:line.
     """
     names = {field: (columns or {}).get(field, field) for field in FIELDS}
     empty = True
-    for where, row in read_rows(path):
+    for where, row in islice(read_rows(path), most):
         empty = False
         texts = {}
         for field, column in names.items():

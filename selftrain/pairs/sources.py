@@ -81,5 +81,5 @@ def read(config: SourceConfig, folder: Path, seed: int, counts: Counter[str]) ->
     assert config.path is not None
     path = Path(config.path)
     if config.source == "gsm8k_solutions":
-        return gsm8k.read(path, seed)
-    return jsonl.read(path, config.columns)
+        return gsm8k.read(path, seed, config.rows)
+    return jsonl.read(path, config.columns, config.rows)
