@@ -59,6 +59,9 @@ def test_a_ceiling_is_not_told_from_what_other_settings_left(tmp_path: Path) -> 
     (tmp_path / "seconds-a-step.txt").write_text("1.0")
     config = load_config(ROOT / "configs/cpu.toml", ["name=ceiling", "sft.save_every=50", "sft.max_steps=0"])
     hold_against(tmp_path / "stamp.json", {"config": config.recipe(), "pairs": 2400, "known": 210})
-    for changed, said in (("--pairs=3600", "pairs (was 2400, now 3600)"), ("sft.decision_weight=300", "config.sft.decision_weight")):
+    for changed, said in (
+        ("--pairs=3600", "pairs (was 2400, now 3600)"),
+        ("sft.decision_weight=300", "config.sft.decision_weight"),
+    ):
         done = bench("ceiling.py", "--out", str(tmp_path), "--pairs=2400", changed)
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr

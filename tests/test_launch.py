@@ -23,6 +23,7 @@ from selftrain.extensions import cannot_compile
 from selftrain.launch import World
 from selftrain.steps import Run
 from tests.conftest import ROOT, tiny_config
+from tests.test_distil import made
 from tests.test_loop import run_here, write_config
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,9 @@ def two_rank_config(folder: Path, model: Path) -> Path:
     return write_config(folder, config)
 
 
-def launch(config: Path, stderr: Path, *overrides: str, accelerate: str = "cpu-2-zero2") -> subprocess.Popen[bytes]:
+def launch(
+    config: Path, stderr: Path, *overrides: str, accelerate: str = "cpu-2-zero2", script: str = "selftrain/run.py"
+) -> subprocess.Popen[bytes]:
     if accelerate == "cpu-2-zero2" and (missing := cannot_compile()):
         pytest.skip(f"DeepSpeed compiles its communication on a CPU: {missing}")
     with socket.socket() as probe:
@@ -46,7 +49,7 @@ def launch(config: Path, stderr: Path, *overrides: str, accelerate: str = "cpu-2
         port = str(probe.getsockname()[1])
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--config_file", str(ROOT / f"configs/accelerate/{accelerate}.yaml"),
-        "--main_process_port", port, str(ROOT / "selftrain/run.py"), str(config), *overrides,
+        "--main_process_port", port, str(ROOT / script), str(config), *overrides,
     ]  # fmt: skip
     with stderr.open("wb") as file:
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
@@ -156,6 +159,34 @@ def test_a_killed_parent_ends_the_others_and_their_children(tiny_model: Path, tm
     assert "error: rank 0 was stopped from outside" in stderr.read_text()
     _, alive = psutil.wait_procs(everyone, timeout=10)
     assert not alive
+
+
+@pytest.mark.timeout(600)
+def test_a_distillation_by_two_ranks_is_finished_by_one(tiny_model: Path, tmp_path: Path) -> None:
+    config, stderr, script = made(tmp_path, tiny_model, "judgelm"), tmp_path / "stderr", "selftrain/distil/run.py"
+    overrides = ["sft.micro_batch_size=2", "sft.save_every=1", "sft.epochs=9", "sft.max_steps=20"]
+    process = launch(config, stderr, *overrides, "processes=2", script=script)
+    trained, deadline = tmp_path / "taught" / "train", time.monotonic() + 300
+    while not (trained / "checkpoint-2" / "trainer_state.json").exists():
+        assert process.poll() is None, stderr.read_text()[-3000:]
+        assert time.monotonic() < deadline, f"checkpoint-2 never came: {stderr.read_text()[-3000:]}"
+        time.sleep(0.01)
+    ranks = [
+        one for one in psutil.Process(process.pid).children(recursive=True) if any(part.endswith(script) for part in one.cmdline())
+    ]
+    ranks[-1].kill()
+    assert process.wait(timeout=60) != 0
+    _, alive = psutil.wait_procs(ranks, timeout=20)
+    assert not alive
+    command = [sys.executable, str(ROOT / script), str(config), *overrides]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "launched in another size: the unfinished training starts over" in done.stderr
+    assert (tmp_path / "taught" / "judge" / "judge.json").is_file()
+    assert (
+        "begun with another sft.max_steps"
+        in subprocess.run([*command, "sft.max_steps=9"], capture_output=True, text=True, check=False, timeout=300).stderr
+    )
 
 
 def test_a_second_launch_is_refused_whole(tiny_model: Path, tmp_path: Path) -> None:
