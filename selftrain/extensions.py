@@ -1,6 +1,7 @@
 """PyTorch's extensions, which DeepSpeed compiles on first use: what that needs, and what a compilation that was killed leaves behind.
 
-It leaves its lock, and PyTorch waits for that without end. An empty file is all there is to the lock: nothing tells whose it is. So it is waited for as long as a compilation may take, and then named.
+That is its lock, which PyTorch waits for without end. An empty file is all there is to the lock: nothing tells whose it is. So it is
+waited for as long as a compilation may take, and then named.
 """
 
 from __future__ import annotations

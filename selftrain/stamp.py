@@ -69,11 +69,11 @@ def check_recipe(config: Config, folder: Path, model_path: str) -> None:
         raise UserError(f"{folder} was started with another recipe: {changed}; undo that, or choose another name=")
 
 
-def hold_against(file: Path, recipe: dict[str, Any], *, finished: bool = False) -> None:
+def hold_against(file: Path, recipe: dict[str, Any], *, partial: bool = False) -> None:
     """Write what a run outside of the loop is made of, or hold it against what it was begun with.
 
     Args:
-        finished: hold only what `recipe` has: what the run was made from may be gone.
+        partial: hold only what `recipe` has: some of what the run was made from may be gone.
 
     Raises:
         UserError: names the first thing that has changed.
@@ -81,7 +81,7 @@ def hold_against(file: Path, recipe: dict[str, Any], *, finished: bool = False) 
     recipe = json.loads(json.dumps(recipe))
     if file.is_file():
         begun = _read(file, {}, "choose another folder, or delete it to begin anew")
-        changed = changed_field({key: begun.get(key) for key in recipe} if finished else begun, recipe)
+        changed = changed_field({key: begun.get(key) for key in recipe} if partial else begun, recipe)
         if changed:
             raise UserError(f"{file.parent} was begun with another {changed}; choose another folder, or delete it to begin anew")
     else:

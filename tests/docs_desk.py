@@ -52,7 +52,7 @@ def lay(desk: Path) -> Path:
 
     _jsonl(desk / "pairs.jsonl", [{"instruction": f"Task {i}", "response_a": f"yes {i}", "response_b": "no"} for i in range(2)])
     pairs = [{"instruction": f"Task {i}", "chosen": f"yes {i}", "rejected": "no"} for i in range(40)]
-    for name in ("FILE.jsonl", "fresh.jsonl", "runs/votes.jsonl"):
+    for name in ("FILE.jsonl", "fresh.jsonl", "fresh140.jsonl", "runs/votes.jsonl"):
         _jsonl(desk / name, pairs)
     theirs = [{"idx": i, "instruction": f"Task {i}", "input": "", "response1": f"yes {i}", "response2": "no"} for i in range(2)]
     (desk / "IN.json").write_text(json.dumps(theirs))

@@ -102,7 +102,7 @@ def test_a_seed_that_is_a_judge_already_plans_by_itself(tmp_path: Path) -> None:
             else:
                 assert said in str(config) or "plans True, here False" in str(config)
     with pytest.raises(UserError, match="ties False, here True"):
-        ablate.plan(CPU, [*overrides, "ties=true", "rows.train_forced=true"], set())
+        ablate.plan(CPU, [*overrides, "ties=true", "rows.whole_groups=false", "rows.train_forced=true"], set())
 
 
 def test_cells_that_are_not_measured_on_known_are_refused() -> None:

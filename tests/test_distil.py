@@ -434,6 +434,9 @@ def test_a_finished_judge_is_not_taken_for_one_of_another_recipe(tmp_path: Path,
     made(tmp_path, tmp_path / "model", "judgelm")
     assert "it trained" in distil(config)[1], "a file that gave no row may be mended"
     assert "begun with another sft.learning_rate" in distil(config, "sft.learning_rate=1e-5")[1]
+    (tmp_path / "samples.jsonl").rename(tmp_path / "aside")
+    assert "it trained" in distil(config)[1], "the rows are made, and need the file no more"
+    (tmp_path / "aside").rename(tmp_path / "samples.jsonl")
     write_text(run / "judge" / "config.json", "{}")
     write_text(run / "judge" / "judge.json", "{}")
     assert distil(config)[0] == 0

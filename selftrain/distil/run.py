@@ -92,7 +92,7 @@ def distil(config: DistilConfig) -> Path:
     main = int(os.environ.get("RANK", "0")) == 0
     if (target / "config.json").is_file() and (target / "judge.json").is_file():
         if main and stamp.is_file():
-            hold_against(stamp, _recipe(config), finished=True)
+            hold_against(stamp, _recipe(config), partial=True)
         return target
     settings = Config(
         name=config.name, out=config.out, seed=config.seed, model=config.model, processes=config.processes, sft=config.sft,
@@ -103,9 +103,10 @@ def distil(config: DistilConfig) -> Path:
         start = resolve_model(config.model)
         if main:
             check_compiler()
-            if not (config.folder / "rows.jsonl").exists():  # what stopped at a file of judgments can be begun otherwise
+            made = (config.folder / "rows.jsonl").exists()
+            if not made:  # what stopped at a file of judgments can be begun otherwise
                 stamp.unlink(missing_ok=True)
-            hold_against(stamp, _recipe(config) | {"files": model_digest(start)})
+            hold_against(stamp, _recipe(config) | {"files": model_digest(start)}, partial=made)
         _distil(config, settings, world, start, target)
     except (UserError, ModelError) as error:
         world.fail(str(error))
