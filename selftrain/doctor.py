@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from planner.compiler import cannot_compile
 from planner.models import EMBEDDED, cache_folder
 from planner.records import Record
 from selftrain.config import Config, load_config
-from selftrain.extensions import cannot_compile
 from selftrain.hardware import GB, HARDWARE, KNOWN, Shape, training_gb
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -171,8 +171,12 @@ def _embedded() -> Check:
 
 
 def _compiler() -> Check:
-    missing = cannot_compile()
-    todo = "install g++ and Python's headers; two ranks on a CPU need them, for DeepSpeed" if missing else ""
+    missing = cannot_compile() or cannot_compile("g++")
+    todo = (
+        "install g++ and Python's headers: two ranks on a CPU need them, for DeepSpeed; vLLM's sampler goes uncompiled"
+        if missing
+        else ""
+    )
     return Check(what="C++ compiler", state="look" if missing else "ok", found=missing or "found", todo=todo)
 
 

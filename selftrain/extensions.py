@@ -1,15 +1,12 @@
-"""PyTorch's extensions, which DeepSpeed compiles on first use: what that needs, and what a compilation that was killed leaves behind.
+"""PyTorch's extensions, which DeepSpeed compiles on first use: a compilation that was killed leaves its lock, and PyTorch waits for that without end.
 
-That is its lock, which PyTorch waits for without end. An empty file is all there is to the lock: nothing tells whose it is. So it is
-waited for as long as a compilation may take, and then named.
+An empty file is all there is to the lock: nothing tells whose it is. So it is waited for as long as a
+compilation may take, and then named.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
-import sysconfig
 import time
 from pathlib import Path
 
@@ -17,16 +14,6 @@ from planner.errors import UserError
 
 PATIENCE_S = 600.0
 """Longer than any extension of DeepSpeed takes to compile."""
-
-
-def cannot_compile() -> str | None:
-    """Why PyTorch could compile no extension in C++ here; None where nothing is seen to be missing."""
-    compiler, *_ = shlex.split(os.environ.get("CXX", "")) or ["c++"]  # PyTorch's own choice
-    if shutil.which(compiler) is None:
-        return f"there is no C++ compiler ({compiler})"
-    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
-        return "Python's headers are not installed (Python.h)"
-    return None
 
 
 def wait_for_compilations() -> None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
+from planner.compiler import cannot_compile
 from planner.errors import UserError
 from selftrain.config import Config
-from selftrain.extensions import cannot_compile
 from selftrain.taught import opened
 
 

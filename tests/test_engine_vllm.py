@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from planner.records import Message, Pair
 from planner.styles import STYLES
 from planner.styles.evalplanner import EvalPlannerStyle
 from selftrain.pairs.builtin import generate
-from tests.conftest import weaken_the_seed
+from tests.conftest import ROOT, weaken_the_seed
 
 pytestmark = pytest.mark.slow
 STYLE = EvalPlannerStyle(prompt_set="short")
@@ -218,3 +221,30 @@ def test_a_pair_asked_twice_is_judged_once_and_answered_twice(embedded_engine: A
     pair = Pair(instruction="Say hi.", response_a="hi", response_b="bye")
     first, second = Judge(embedded_engine, STYLE, max_tokens=8, force=True).compare_many([pair, pair])
     assert first == second
+
+
+WITHOUT_COMPILER = """
+from planner.engines.base import Request, Sampling
+from planner.engines.vllm import VllmEngine
+from planner.records import Message
+
+if __name__ == "__main__":
+    engine = VllmEngine("embedded", max_model_len=256, max_num_seqs=4, kv_cache_gb=1)
+    ask = (Message(role="user", content="Say hello."),)
+    for _, (one,) in engine.sample(Request(str(p), ask, "", 1, 6, (), Sampling(0.8, p)) for p in (1.0, 0.9)):
+        print("tokens:", one.tokens)
+    engine.close()
+"""
+
+
+@pytest.mark.timeout(300)
+def test_a_cpu_without_a_compiler_samples_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "sample.py").write_text(WITHOUT_COMPILER)
+    nothing_compiled = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "sample.py")],
+        env=os.environ | nothing_compiled, capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("tokens: ") == 2
+    assert "there is no C++ compiler (no-such-compiler): vLLM samples without its compiled parts" in done.stderr

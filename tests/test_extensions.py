@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from planner.compiler import cannot_compile
 from planner.errors import UserError
 from selftrain import extensions
 from selftrain.preflight import check_compiler
@@ -51,14 +52,15 @@ def test_what_is_missing_for_compiling_is_said(tmp_path: Path, monkeypatch: pyte
     there.touch()
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     monkeypatch.setenv("CXX", f"{sys.executable} -m anything")
-    assert extensions.cannot_compile() is None
+    assert cannot_compile() is None
     there.unlink()
-    assert "Python.h" in str(extensions.cannot_compile())
+    assert "Python.h" in str(cannot_compile())
     monkeypatch.setenv("CXX", "no-such-compiler -O2")
-    assert extensions.cannot_compile() == "there is no C++ compiler (no-such-compiler)"
+    assert cannot_compile() == "there is no C++ compiler (no-such-compiler)"
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert extensions.cannot_compile() == "there is no C++ compiler (c++)"
+    assert cannot_compile() == "there is no C++ compiler (c++)"
+    assert cannot_compile("g++") == "there is no C++ compiler (g++)"
 
 
 def test_only_deepspeed_on_a_cpu_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from planner.compiler import cannot_compile
 from planner.lock import lock_run
 from planner.records import Chain, Plan
 from planner.store import Shards
 from selftrain.checkpoints import candidates
 from selftrain.config import Config, load_config
-from selftrain.extensions import cannot_compile
 from selftrain.launch import World
 from selftrain.steps import Run
 from tests.conftest import ROOT, tiny_config

@@ -10,6 +10,7 @@ A seed is given to the engine and not to requests: a per-request seed crashes vL
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
+from planner.compiler import cannot_compile
 from planner.engines.base import Alternatives, Choice, Counters, EngineError, Request
 from planner.models import resolve_model, special_tokens
 from planner.records import Completion, Letter, Message
@@ -26,6 +28,15 @@ CPU_BLOCK = 32
 """Tokens of a block of the KV cache on a CPU. Only whole blocks of a prefix are shared. vLLM takes 128 tokens there, longer than many a prompt;
 32 is the least that its fast kernels take, and halves the time of a stage of short prompts."""
 _FORCING_TAIL = "[Final Verdict]\n[["
+
+
+def _compile_nothing(why: str) -> None:
+    """On a CPU, vLLM compiles a part of its sampler in eager mode too. To be called before vLLM's modules are imported."""
+    import torch._dynamo
+
+    torch._dynamo.config.disable = True
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"  # of workers, which are processes of their own
+    print(f"{why}: vLLM samples without its compiled parts", file=sys.stderr)
 
 
 class VllmEngine:
@@ -64,11 +75,15 @@ class VllmEngine:
         os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
         path = resolve_model(model)
         try:
-            from vllm import LLM
             from vllm.platforms import current_platform
+
+            on_cpu = current_platform.is_cpu()
+            if on_cpu and (missing := cannot_compile("g++")):
+                enforce_eager = True
+                _compile_nothing(missing)
+            from vllm import LLM
         except ImportError as error:
             raise EngineError(f"vLLM cannot be imported ({error}): install the extra `gpu` or `cpu`") from error
-        on_cpu = current_platform.is_cpu()
         if on_cpu:
             from planner.engines.nucleus import NucleusProcessor, cuts
 
