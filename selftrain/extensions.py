@@ -1,7 +1,6 @@
 """PyTorch's extensions, which DeepSpeed compiles on first use: a compilation that was killed leaves its lock, and PyTorch waits for that without end.
 
-An empty file is all there is to the lock: nothing tells whose it is. So it is waited for as long as a
-compilation may take, and then named.
+An empty file is all there is to the lock: nothing tells whose it is. So it is waited for as long as a compilation may take, and then named.
 """
 
 from __future__ import annotations
